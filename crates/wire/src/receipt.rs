@@ -1,0 +1,93 @@
+//! Receipts: what became of one command.
+
+use std::fmt;
+
+use crate::codec::{Decode, DecodeError, Encode, Reader};
+use crate::hash::{self, Hash};
+use crate::ids::{CommandId, Height, Index};
+use crate::limits::OUTCOME_TEXT_BYTES_MAX;
+use crate::merkle;
+use crate::struct_codec;
+
+/// A stable number for each way a command can end. 0 is success; the ledger names the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutcomeCode(pub u16);
+
+impl OutcomeCode {
+    /// The command took effect.
+    pub const APPLIED: OutcomeCode = OutcomeCode(0);
+}
+
+impl Encode for OutcomeCode {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+}
+
+impl Decode for OutcomeCode {
+    const SIZE_MIN: usize = 2;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(OutcomeCode(u16::decode(r)?))
+    }
+}
+
+/// How a command ended, the same on every replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The stable code.
+    pub code: OutcomeCode,
+    /// For people: what happened, with the figures; empty if there is nothing to add. At most 512 bytes.
+    pub text: String,
+}
+struct_codec!(Outcome { code: OutcomeCode, text: String }
+    check |o| o.text.len() <= OUTCOME_TEXT_BYTES_MAX, "text of an outcome is limited to 512 bytes");
+
+impl Outcome {
+    /// Success, with nothing to add.
+    pub fn applied() -> Outcome {
+        Outcome { code: OutcomeCode::APPLIED, text: String::new() }
+    }
+
+    /// True if the command took effect.
+    pub fn is_applied(&self) -> bool {
+        self.code == OutcomeCode::APPLIED
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.is_applied(), self.text.is_empty()) {
+            (true, true) => f.write_str("applied"),
+            (false, true) => write!(f, "refused (code {})", self.code.0),
+            (_, false) => f.write_str(&self.text),
+        }
+    }
+}
+
+/// What became of one log entry. Every entry has one, also one that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The entry's place in the log.
+    pub index: Index,
+    /// The height of its block.
+    pub height: Height,
+    /// The command.
+    pub command: CommandId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The hash of its diff; the hash of the empty diff if it changed nothing.
+    pub diff: Hash,
+}
+struct_codec!(Receipt { index: Index, height: Height, command: CommandId, outcome: Outcome, diff: Hash });
+
+impl Receipt {
+    /// The receipt's digest, for naming it.
+    pub fn digest(&self) -> Hash {
+        hash::RECEIPT.hash(&[&self.to_bytes()])
+    }
+
+    /// The leaf of the receipts' tree.
+    pub fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&self.to_bytes())
+    }
+}
