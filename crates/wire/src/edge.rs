@@ -191,7 +191,9 @@ mod tests {
         assert!(vectors().len() > 200);
     }
 
-    fn mixed() -> Vec<(String, [u8; 32], [u8; 32], [u8; 32])> {
+    type Made = (String, [u8; 32], [u8; 32], [u8; 32]);
+
+    fn mixed() -> Vec<Made> {
         let mut out = Vec::new();
         for (key_torsion, r_torsion) in [(1, 0), (0, 1), (1, 3), (4, 0), (2, 6)] {
             let a = Scalar::from(123_456_789u64);

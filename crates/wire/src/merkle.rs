@@ -289,18 +289,18 @@ mod tests {
         let tree = Tree::new(leaves.clone());
         for len in 1..=33 {
             let root = tree.root(len).unwrap();
-            for index in 0..len {
+            for (index, leaf) in leaves[..len].iter().enumerate() {
                 let path = tree.inclusion(index, len).unwrap();
-                assert!(verify_inclusion(&leaves[index], index as u64, len as u64, &path, &root));
+                assert!(verify_inclusion(leaf, index as u64, len as u64, &path, &root));
                 assert!(!verify_inclusion(&leaf_hash(b"x"), index as u64, len as u64, &path, &root));
                 for other in (0..len).filter(|o| *o != index) {
-                    assert!(!verify_inclusion(&leaves[index], other as u64, len as u64, &path, &root));
+                    assert!(!verify_inclusion(leaf, other as u64, len as u64, &path, &root));
                 }
                 let mut longer = path.clone();
                 longer.push(Hash::ZERO);
-                assert!(!verify_inclusion(&leaves[index], index as u64, len as u64, &longer, &root));
+                assert!(!verify_inclusion(leaf, index as u64, len as u64, &longer, &root));
                 if let Some((_, shorter)) = path.split_last() {
-                    assert!(!verify_inclusion(&leaves[index], index as u64, len as u64, shorter, &root));
+                    assert!(!verify_inclusion(leaf, index as u64, len as u64, shorter, &root));
                 }
             }
             for old in 1..=len {
