@@ -1,0 +1,161 @@
+//! Reads. A query is no log entry: it is answered from one replica's tables, at the height it has executed. What the
+//! answer is worth (local, proven by a certified root, linearizable) is the replica's business.
+
+use std::ops::Bound;
+
+use wire::{CommandId, Guard, Hash, Height, Index, Name, Receipt, Time};
+
+use crate::amount::Amount;
+use crate::execute::Ledger;
+use crate::state::{AccountRow, NoteRow};
+
+/// Accounts in one answer, at most.
+pub const ACCOUNTS_PAGE_MAX: usize = 1000;
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// One account.
+    Account(Name),
+    /// Accounts by ascending name.
+    Accounts {
+        /// Only those after this name.
+        after: Option<Name>,
+        /// So many at most, and never more than [`ACCOUNTS_PAGE_MAX`].
+        limit: usize,
+    },
+    /// One party.
+    Party(Name),
+    /// The sum of all balances.
+    Supply,
+    /// The bytes kept at a log index.
+    Note(Index),
+    /// The first result of a (party, session, sequence).
+    Result {
+        /// The party.
+        party: Name,
+        /// The session.
+        session: u64,
+        /// The sequence.
+        sequence: u64,
+    },
+    /// What became of a command.
+    Command(CommandId),
+    /// Counts and heights.
+    Totals,
+}
+
+/// An account with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: Name,
+    /// The rest.
+    pub row: AccountRow,
+}
+
+/// Counts and heights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// The height executed.
+    pub height: Height,
+    /// The time of the last block.
+    pub time: Time,
+    /// Log entries executed, refused ones included.
+    pub entries: u64,
+    /// Parties.
+    pub parties: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Notes.
+    pub notes: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Results held for retries.
+    pub results: u64,
+    /// The sum of all balances.
+    pub supply: Amount,
+    /// The root over all tables.
+    pub state_root: Hash,
+    /// The root over all receipts.
+    pub receipts_root: Hash,
+}
+
+/// The answer to a [`Query`], of the variant of the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The account, if it exists.
+    Account(Option<Account>),
+    /// A page of accounts.
+    Accounts {
+        /// By ascending name.
+        accounts: Vec<Account>,
+        /// True if there are more after the last.
+        more: bool,
+    },
+    /// The party's guard, if it is registered.
+    Party(Option<(Name, Guard)>),
+    /// The sum of all balances.
+    Supply(Amount),
+    /// The note, if there is one.
+    Note(Option<NoteRow>),
+    /// The receipt, if it is still held.
+    Result(Option<Receipt>),
+    /// The receipt, if it is still held.
+    Command(Option<Receipt>),
+    /// Counts and heights.
+    Totals(Totals),
+}
+
+impl Ledger {
+    /// Answers from the tables as they are.
+    pub fn query(&self, query: &Query) -> Answer {
+        let state = self.state();
+        match query {
+            Query::Account(name) => {
+                Answer::Account(state.account(name).map(|row| Account { name: name.clone(), row: row.clone() }))
+            }
+            Query::Accounts { after, limit } => self.accounts_after(after.as_ref(), *limit),
+            Query::Party(name) => Answer::Party(state.party(name).map(|row| (name.clone(), row.guard.clone()))),
+            Query::Supply => Answer::Supply(state.supply()),
+            Query::Note(index) => Answer::Note(state.notes().get(index).cloned()),
+            Query::Result { party, session, sequence } => {
+                Answer::Result(state.result(&(party.clone(), *session), *sequence).cloned())
+            }
+            Query::Command(id) => Answer::Command(self.receipt_of(id).cloned()),
+            Query::Totals => Answer::Totals(self.totals()),
+        }
+    }
+
+    /// The receipt of the entry that executed a command, while its result row is held.
+    pub fn receipt_of(&self, command: &CommandId) -> Option<&Receipt> {
+        let (key, sequence) = self.state().command(command)?;
+        self.state().result(key, sequence)
+    }
+
+    /// Counts and heights.
+    pub fn totals(&self) -> Totals {
+        let state = self.state();
+        Totals {
+            height: self.height(),
+            time: self.time(),
+            entries: self.next_index().get(),
+            parties: state.parties().len() as u64,
+            accounts: state.accounts().len() as u64,
+            notes: state.notes().len() as u64,
+            sessions: state.sessions().len() as u64,
+            results: state.results_len() as u64,
+            supply: state.supply(),
+            state_root: self.state_root(),
+            receipts_root: self.receipts_root(),
+        }
+    }
+
+    fn accounts_after(&self, after: Option<&Name>, limit: usize) -> Answer {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = self.state().accounts().range::<Name, _>((from, Bound::Unbounded));
+        let page = rows.by_ref().take(limit.min(ACCOUNTS_PAGE_MAX));
+        let accounts = page.map(|(name, row)| Account { name: name.clone(), row: row.clone() }).collect();
+        Answer::Accounts { accounts, more: rows.next().is_some() }
+    }
+}
