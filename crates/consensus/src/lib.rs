@@ -1,1 +1,15 @@
-//! consensus
+//! Ordering engines: protocol state machines without I/O, clocks, threads or randomness.
+//!
+//! * [`quorum`]: the arithmetic of weights, apart and exhaustively tested.
+//! * [`certificate`]: what makes a certificate valid, and the types that say that one is.
+//! * [`verify`]: from received to verified messages, run before the engine sees anything.
+//! * [`raft`]: the engine with a stable leader. Its module documentation is the specification.
+
+pub mod certificate;
+pub mod quorum;
+pub mod raft;
+pub mod verify;
+
+pub use certificate::{VerifiedCertificate, VerifiedElection};
+pub use raft::{Destination, Effects, Engine, EngineConfig, HaltReason, Now, Outbox, Safety};
+pub use verify::{Offence, VerifiedBlock, VerifiedEvidence, VerifiedMessage, Verifier};
