@@ -41,6 +41,7 @@ pub mod root;
 pub mod state;
 
 pub use amount::{Amount, AmountError, SignedAmount};
+pub use classic::{Classic, ClassicError};
 pub use diff::{Change, Diff};
 pub use execute::{Admission, BlockResult, Executed, Ledger};
 pub use operation::Operation;
