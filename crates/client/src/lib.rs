@@ -18,17 +18,17 @@
 
 mod alert;
 mod desk;
-//pub mod http;
+pub mod http;
 mod identity;
 mod link;
-//pub mod load;
+pub mod load;
 mod sign;
 mod stream;
 pub mod tally;
 
 pub use alert::{Alert, AlertKind};
 pub use desk::{Done, Verdict};
-//pub use http::{HttpClient, HttpError, HttpNode};
+pub use http::{HttpClient, HttpError, HttpNode};
 pub use identity::{CommandBuilder, EXPIRY_DEFAULT, Identity, now, random_session};
 pub use sign::{BadKey, FastKey};
 pub use stream::{LinkStatus, NotReady, StreamClient, StreamConfig, SubmitError, Submitter};

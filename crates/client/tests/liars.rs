@@ -207,3 +207,22 @@ async fn the_window_holds_submissions_back() {
     let twice = [twice[0].clone(), twice[0].clone()];
     assert!(matches!(client.submit(&twice).await, Err(SubmitError::Duplicate(_))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn measuring_counts_every_command() {
+    use client::load::{Shape, run};
+    let cluster = cluster(&[Manner::Honest, Manner::Honest, Manner::Busy(3), Manner::Lying], 1).await;
+    let (mut client, mut builder) = cluster.client().await;
+    for (shape, count) in [(Shape::Batch, 3000u64), (Shape::Many(1), 3000), (Shape::Many(7), 100), (Shape::Batch, 0)] {
+        let mut signing = builder.clone();
+        builder.restart(client::random_session().unwrap());
+        client.follow(builder.session());
+        let make = (0..count).map(move |n| signing.sign(n.to_be_bytes().to_vec()));
+        let mut seen = 0;
+        let report = timeout(PATIENCE, run(&mut client, make, shape, &mut |_| seen += 1)).await.unwrap().unwrap();
+        assert_eq!((report.count, report.applied, seen), (count, count, count), "{shape:?}");
+        assert_eq!((report.refused_count(), report.unanswered), (0, 0));
+        assert!(count == 0 || report.latency_ms(0.99) >= report.latency_ms(0.5));
+        println!("{shape:?} of {count}: {:.0} per second, p50 {:.1} ms", report.rate(), report.latency_ms(0.5));
+    }
+}
