@@ -68,7 +68,11 @@ impl Diff {
 
     /// The digest in a receipt.
     pub fn hash(&self) -> Hash {
-        DIFF.hash(&[&self.to_bytes()])
+        let value = |v: &Option<Vec<u8>>| v.as_ref().map_or(1, |v| v.len() + 5);
+        let size = |c: &Change| 5 + c.key.len() + value(&c.before) + value(&c.after);
+        let mut bytes = Vec::with_capacity(4 + self.changes.iter().map(size).sum::<usize>());
+        self.encode(&mut bytes);
+        DIFF.hash(&[&bytes])
     }
 }
 

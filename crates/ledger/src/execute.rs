@@ -25,8 +25,8 @@
 //! separate diff, because the result holds that hash. Both count for the state root.
 
 use wire::limits::{EXPIRY_AHEAD_MS_MAX, SEQUENCE_WINDOW};
-use wire::merkle::Frontier;
-use wire::{Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
+use wire::merkle::{self, Frontier};
+use wire::{Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
 
 use crate::diff::Diff;
 use crate::native::{self, Context};
@@ -118,9 +118,7 @@ impl Ledger {
         let mut executed = Vec::with_capacity(entries.len());
         for command in entries {
             let index = self.next_index();
-            let entry = self.execute(command, index);
-            self.receipts.push(entry.receipt.leaf());
-            executed.push(entry);
+            executed.push(self.execute(command, index));
         }
         let changes = executed.iter().flat_map(|e| e.diff.changes().iter().chain(e.bookkeeping.changes()));
         self.tree.update(changes.map(|c| (c.table, c.key.as_slice(), c.after.as_deref())));
@@ -149,8 +147,12 @@ impl Ledger {
             }
         };
         let receipt = Receipt { index, height: self.height, command: command.id(), outcome, diff: diff.hash() };
+        // A result row is a receipt, and so is a leaf: one encoding serves both.
+        let mut bytes = Vec::with_capacity(96 + receipt.outcome.text.len());
+        receipt.encode(&mut bytes);
+        self.receipts.push(merkle::leaf_hash(&bytes));
         let bookkeeping = match recorded {
-            true => self.state.record(&session_key(command), command.sequence, receipt.clone()),
+            true => self.state.record(&session_key(command), command.sequence, receipt.clone(), bytes),
             false => Diff::default(),
         };
         Executed { receipt, diff, bookkeeping }

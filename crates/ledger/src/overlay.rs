@@ -7,7 +7,7 @@ use wire::{Encode, Index, Name};
 
 use crate::amount::Amount;
 use crate::diff::{Change, Diff};
-use crate::state::{AccountRow, NoteRow, PartyRow, State, Table, Write};
+use crate::state::{AccountRow, NoteRow, PartyRow, State, Table, Write, row_bytes};
 
 /// A row that was read: as it was, and as it is for this command.
 #[derive(Debug)]
@@ -134,9 +134,9 @@ fn emit<K: Encode, V: Encode + PartialEq>(
     for slot in slots.into_iter().filter(|s| s.before != s.after) {
         changes.push(Change {
             table,
-            key: slot.key.to_bytes(),
-            before: slot.before.as_ref().map(Encode::to_bytes),
-            after: slot.after.as_ref().map(Encode::to_bytes),
+            key: row_bytes(&slot.key),
+            before: slot.before.as_ref().map(row_bytes),
+            after: slot.after.as_ref().map(row_bytes),
         });
         writes.push(write(slot.key, slot.after));
     }

@@ -1,8 +1,6 @@
 //! Reads. A query is no log entry: it is answered from one replica's tables, at the height it has executed. What the
 //! answer is worth (local, proven by a certified root, linearizable) is the replica's business.
 
-use std::ops::Bound;
-
 use wire::{CommandId, Guard, Hash, Height, Index, Name, Receipt, Time};
 
 use crate::amount::Amount;
@@ -141,7 +139,7 @@ impl Ledger {
             time: self.time(),
             entries: self.next_index().get(),
             parties: state.parties().len() as u64,
-            accounts: state.accounts().len() as u64,
+            accounts: state.accounts_len() as u64,
             notes: state.notes().len() as u64,
             sessions: state.sessions().len() as u64,
             results: state.results_len() as u64,
@@ -152,8 +150,7 @@ impl Ledger {
     }
 
     fn accounts_after(&self, after: Option<&Name>, limit: usize) -> Answer {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rows = self.state().accounts().range::<Name, _>((from, Bound::Unbounded));
+        let mut rows = self.state().accounts_after(after);
         let page = rows.by_ref().take(limit.min(ACCOUNTS_PAGE_MAX));
         let accounts = page.map(|(name, row)| Account { name: name.clone(), row: row.clone() }).collect();
         Answer::Accounts { accounts, more: rows.next().is_some() }

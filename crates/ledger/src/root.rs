@@ -47,18 +47,29 @@ fn first_bits(hash: &Hash) -> usize {
     usize::from(u16::from_be_bytes([hash.0[0], hash.0[1]])) >> 1
 }
 
-/// The bucket of a row, given its key hash.
-fn bucket_of(table: Table, key: &[u8], hash: &Hash) -> usize {
+/// The key of the session that a bookkeeping row belongs to: a result's key ends in eight bytes of sequence.
+fn session_of(table: Table, key: &[u8]) -> &[u8] {
+    if table == Table::Results { &key[..key.len().saturating_sub(8)] } else { key }
+}
+
+/// The bucket of a row, given its key hash and, for a result, the key hash of its session.
+fn bucket_of(table: Table, key: &[u8], hash: &Hash, session: &Hash) -> usize {
     match table {
         Table::Results => {
-            let (session, sequence) = key.split_at(key.len().saturating_sub(8));
+            let sequence = &key[session_of(table, key).len()..];
             let sequence = sequence.iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
-            let base = first_bits(&key_hash(Table::Sessions, session));
-            CLASS_BUCKETS + (base + (sequence / SEQUENCES_PER_BUCKET) as usize % CLASS_BUCKETS) % CLASS_BUCKETS
+            let run = (sequence / SEQUENCES_PER_BUCKET) % CLASS_BUCKETS as u64;
+            CLASS_BUCKETS + (first_bits(session) + run as usize) % CLASS_BUCKETS
         }
         Table::Sessions => CLASS_BUCKETS + first_bits(hash),
         _ => first_bits(hash),
     }
+}
+
+/// Key hash and bucket of one row.
+fn place(table: Table, key: &[u8]) -> (Hash, usize) {
+    let hash = key_hash(table, key);
+    (hash, bucket_of(table, key, &hash, &key_hash(Table::Sessions, session_of(table, key))))
 }
 
 /// Key hash and value hash of one row.
@@ -129,9 +140,14 @@ impl Tree {
             value: Option<&'r [u8]>,
         }
         let mut touches: Vec<Touch<'r>> = Vec::new();
+        // The commands of a block come in runs of one session.
+        let mut session: (&[u8], Hash) = (&[], key_hash(Table::Sessions, &[]));
         for (order, (table, key, value)) in changes.into_iter().enumerate() {
-            let hash = key_hash(table, key);
-            touches.push(Touch { bucket: bucket_of(table, key, &hash), key: hash, order, value });
+            if table.is_bookkeeping() && session.0 != session_of(table, key) {
+                session = (session_of(table, key), key_hash(Table::Sessions, session_of(table, key)));
+            }
+            let hash = if table == Table::Sessions { session.1 } else { key_hash(table, key) };
+            touches.push(Touch { bucket: bucket_of(table, key, &hash, &session.1), key: hash, order, value });
         }
         touches.sort_unstable_by(|a, b| (a.bucket, &a.key, a.order).cmp(&(b.bucket, &b.key, b.order)));
 
@@ -162,7 +178,7 @@ impl Tree {
 
     /// The proof of what the tree holds under a key, be it a row or none.
     pub fn prove(&self, table: Table, key: &[u8]) -> Proof {
-        let bucket = bucket_of(table, key, &key_hash(table, key));
+        let (_, bucket) = place(table, key);
         let mut at = BUCKETS + bucket;
         let mut path = Vec::with_capacity(DEPTH);
         while at > 1 {
@@ -202,8 +218,7 @@ impl Proof {
         if self.path.len() != DEPTH || !self.rows.is_sorted_by(|a, b| a.key < b.key) {
             return false;
         }
-        let hash = key_hash(table, key);
-        let bucket = bucket_of(table, key, &hash);
+        let (hash, bucket) = place(table, key);
         let mut at = bucket;
         let top = self.path.iter().fold(bucket_hash(&self.rows), |below, sibling| {
             let above = if at & 1 == 0 { node(&below, &sibling.0) } else { node(&sibling.0, &below) };
@@ -284,7 +299,7 @@ mod tests {
     fn results_of_neighbouring_sequences_share_a_bucket_and_odd_keys_do_no_harm() {
         let bucket = |sequence: u64| {
             let key = [b"session".as_slice(), &sequence.to_be_bytes()].concat();
-            bucket_of(Table::Results, &key, &key_hash(Table::Results, &key))
+            place(Table::Results, &key).1
         };
         assert_eq!(bucket(64), bucket(127));
         assert_ne!(bucket(127), bucket(128));
