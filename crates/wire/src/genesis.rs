@@ -220,7 +220,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Parameters {
             block_entries_max: 2000,
-            block_bytes_max: 2 * 1024 * 1024,
+            block_bytes_max: 768 * 1024,
             pipeline_max: 8,
             batch_delay_ms: 5,
             heartbeat_ms: 200,

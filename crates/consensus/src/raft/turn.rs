@@ -598,6 +598,12 @@ impl Engine {
         }
     }
 
+    /// The uncommitted blocks below the leader's next proposal, oldest first.
+    pub fn in_flight(&self) -> Vec<Arc<VerifiedBlock>> {
+        let chain = self.head.and_then(|head| self.tree.chain(&head)).unwrap_or_default();
+        chain.iter().filter_map(|digest| self.tree.node(digest)).map(|node| node.block.clone()).collect()
+    }
+
     /// What this node found at its newest executed height.
     pub fn newest_executed(&self) -> Option<Executed> {
         self.executed.values().next_back().copied()
