@@ -308,6 +308,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_lists_every_code() {
+        let manual = include_str!("../../../docs/ledger.md");
+        let rows = manual.lines().skip_while(|l| !l.starts_with("| code |")).skip(2).take_while(|l| l.starts_with('|'));
+        let listed: Vec<String> = rows.map(|l| l.split('|').take(3).collect::<Vec<_>>().join("|") + "|").collect();
+        let codes: Vec<String> = Code::ALL.iter().map(|c| format!("| {} | {} |", *c as u16, c.name())).collect();
+        assert_eq!(listed, codes);
+    }
+
+    #[test]
     fn texts_fit_with_the_longest_figures() {
         let name = Name::new(&"x".repeat(64)).unwrap();
         let account = name.clone();

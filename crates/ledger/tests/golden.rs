@@ -6,11 +6,14 @@ mod common;
 use common::{ADMIN_KEY, TREASURY_KEY, block, command, genesis, key, operation};
 use ledger::Ledger;
 
+/// Party, sequence, numbers of the signing keys, text.
+type Entry<'a> = (&'a str, u64, &'a [u8], &'a str);
+
 #[test]
 fn fixed_commands_give_fixed_roots() {
     let mut ledger = Ledger::new(&genesis());
     let mut lines = vec![format!("genesis {}", ledger.state_root())];
-    let blocks: [&[(&str, u64, &[u8], &str)]; 3] = [
+    let blocks: [&[Entry<'_>]; 3] = [
         &[
             ("admin", 1, &[ADMIN_KEY], &format!("RegisterParty a {}", key(1))),
             ("admin", 2, &[ADMIN_KEY], &format!("RegisterParty b 2 {},{},{}", key(2), key(3), key(4))),
