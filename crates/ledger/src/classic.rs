@@ -18,7 +18,7 @@
 //! sensitive. Blanks are allowed between the parts. A text that holds `##` is a `DATA##CODE`, split at the last `##`
 //! (no `CODE` holds one), and its `DATA` is kept byte for byte, blanks included.
 //!
-//! What is read here can be printed again ([`print`]) and reads back the same.
+//! What is read here can be printed again ([`print()`]) and reads back the same.
 
 use std::fmt;
 

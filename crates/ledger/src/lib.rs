@@ -32,6 +32,7 @@ pub mod amount;
 pub mod classic;
 pub mod diff;
 pub mod execute;
+mod lookup;
 pub mod native;
 pub mod operation;
 pub mod outcome;

@@ -1,7 +1,7 @@
 //! What one command reads and writes before it is known to succeed.
 //!
 //! Reads fall through to the tables; writes stay here. Dropping an overlay is the refusal of the command: nothing
-//! happened. [`Overlay::finish`] turns the writes into a diff and into rows to put in place.
+//! happened. Finishing it turns the writes into a diff and into rows to put in place.
 
 use wire::{Encode, Index, Name};
 

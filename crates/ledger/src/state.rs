@@ -22,6 +22,7 @@ use wire::{CommandId, Decode, DecodeError, Encode, Guard, Index, Name, Reader, R
 
 use crate::amount::Amount;
 use crate::diff::{Change, Diff};
+use crate::lookup::CommandLookup;
 
 /// Result rows below the window that one command removes, at most. More than one, so that a backlog shrinks; bounded,
 /// so that a jump of the sequence costs nobody a long pause.
@@ -189,7 +190,7 @@ pub struct State {
     sessions: BTreeMap<SessionKey, SessionRow>,
     results: BTreeMap<SessionKey, BTreeMap<u64, Receipt>>,
     /// Where the result of each command stands. Derived from `results`; no part of the root.
-    commands: BTreeMap<CommandId, (SessionKey, u64)>,
+    commands: CommandLookup,
 }
 
 impl State {
@@ -261,7 +262,7 @@ impl State {
 
     /// Where the result of a command stands, while it is held.
     pub fn command(&self, id: &CommandId) -> Option<(&SessionKey, u64)> {
-        self.commands.get(id).map(|(key, sequence)| (key, *sequence))
+        self.commands.find(id)
     }
 
     /// Result rows held.
@@ -351,7 +352,7 @@ impl State {
                 if let Some(old) = &old {
                     self.commands.remove(&old.command);
                 }
-                self.commands.insert(command, (key, sequence));
+                self.commands.insert(command, key, sequence);
                 return;
             }
             None => self.results.get_mut(&key).and_then(|rows| rows.remove(&sequence)),
@@ -407,7 +408,7 @@ impl State {
             before: None,
             after: Some(bytes),
         });
-        self.commands.insert(receipt.command, (key.clone(), sequence));
+        self.commands.insert(receipt.command, key.clone(), sequence);
         let old = rows.insert(sequence, receipt);
         assert!(old.is_none(), "a first result is never overwritten");
         Diff::new(changes)
