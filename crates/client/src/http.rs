@@ -2,8 +2,6 @@
 //!
 //! One connection per request: these are for people, scripts and dashboards. What must be fast uses the stream.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,15 +9,14 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use wire::limits::FRAME_BYTES_MAX;
 use wire::{Membership, NodeId};
+
+use crate::tls::Trust;
 
 /// Where a node's HTTP API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +36,6 @@ pub enum HttpError {
     /// The address is not one.
     #[error("address \"{0}\" of node {1} is none; write http://host:port or https://host:port")]
     Address(String, NodeId),
-    /// The certificate file could not be used.
-    #[error("certificate file {0}: {1}")]
-    Certificates(String, String),
     /// The node could not be reached, or did not answer in time.
     #[error("node {0} ({1}): {2}")]
     Unreachable(NodeId, String, String),
@@ -84,14 +78,14 @@ impl HttpError {
 pub struct HttpClient {
     nodes: Vec<HttpNode>,
     token: Option<String>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    trust: Option<Trust>,
     timeout: Duration,
 }
 
 impl HttpClient {
     /// A client that asks these nodes, in this order.
     pub fn new(nodes: Vec<HttpNode>) -> HttpClient {
-        HttpClient { nodes, token: None, tls: None, timeout: Duration::from_secs(5) }
+        HttpClient { nodes, token: None, trust: None, timeout: Duration::from_secs(5) }
     }
 
     /// Shows this read token.
@@ -106,28 +100,10 @@ impl HttpClient {
         self
     }
 
-    /// Trusts the certificates of this PEM file, and no others, for `https` addresses.
-    ///
-    /// # Errors
-    /// If the file cannot be read or holds no certificate.
-    pub fn trust(mut self, pem: &Path) -> Result<HttpClient, HttpError> {
-        let failed = |why: String| HttpError::Certificates(pem.display().to_string(), why);
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(pem).map_err(|e| failed(e.to_string()))? {
-            let certificate = certificate.map_err(|e| failed(e.to_string()))?;
-            roots.add(certificate).map_err(|e| failed(e.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(failed("it holds no certificate".into()));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| failed(e.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        self.tls = Some(Arc::new(config));
-        Ok(self)
+    /// Trusts these certificates, and no others, for `https` addresses.
+    pub fn trust(mut self, trust: Option<Trust>) -> HttpClient {
+        self.trust = trust;
+        self
     }
 
     /// The nodes, in the order they are asked.
@@ -251,14 +227,10 @@ impl HttpClient {
         if !secure {
             return exchange(socket, request, at).await;
         }
-        let Some(tls) = &self.tls else {
+        let Some(trust) = &self.trust else {
             return Err(unreachable("set tls_ca in client.toml to the certificate this node's is signed with".into()));
         };
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(|e| unreachable(e.to_string()))?;
-        let socket =
-            TlsConnector::from(tls.clone()).connect(name, socket).await.map_err(|e| unreachable(e.to_string()))?;
+        let socket = trust.connect(authority, socket).await.map_err(unreachable)?;
         exchange(socket, request, at).await
     }
 }

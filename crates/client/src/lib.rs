@@ -13,8 +13,7 @@
 //!
 //! [`StreamClient`] is for commands, many at a time; [`HttpClient`] is for queries and status. [`load`] measures.
 //!
-//! Left out for now: TLS on the binary stream (bind it to loopback or a private network), membership changes (the
-//! membership is the one of the genesis document), proofs of single rows.
+//! Left out for now: membership changes (the membership is the one of the genesis document), proofs of single rows.
 
 mod alert;
 mod desk;
@@ -25,6 +24,7 @@ pub mod load;
 mod sign;
 mod stream;
 pub mod tally;
+mod tls;
 
 pub use alert::{Alert, AlertKind};
 pub use desk::{Done, Verdict};
@@ -32,3 +32,4 @@ pub use http::{HttpClient, HttpError, HttpNode};
 pub use identity::{CommandBuilder, EXPIRY_DEFAULT, Identity, now, random_session};
 pub use sign::{BadKey, FastKey};
 pub use stream::{LinkStatus, NotReady, StreamClient, StreamConfig, SubmitError, Submitter};
+pub use tls::{Trust, TrustError};

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use wire::NodeId;
 use wire::limits::FRAME_BYTES_MAX;
@@ -14,6 +13,7 @@ use wire::stream::{ClientFrame, Hello, NodeFrame};
 use crate::alert::AlertKind;
 use crate::desk::Desk;
 use crate::stream::Shared;
+use crate::tls::Trust;
 
 /// For a connection to be made, and for the node to greet us.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,12 +24,22 @@ const REDIAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// Whom to dial, and what to show.
+pub(crate) struct Dial {
+    /// `host:port`, or `tls://host:port`.
+    pub(crate) address: String,
+    /// The read token, or empty.
+    pub(crate) token: String,
+    /// The certificates trusted, for `tls://`.
+    pub(crate) trust: Option<Trust>,
+}
+
 /// Keeps one link up until the client is dropped.
-pub(crate) async fn run(shared: Arc<Shared>, link: usize, address: String, token: String) {
+pub(crate) async fn run(shared: Arc<Shared>, link: usize, dial: Dial) {
     let mut delay = REDIAL.0;
     loop {
         let started = Instant::now();
-        let reason = match converse(&shared, link, &address, &token).await {
+        let reason = match connect(&shared, link, &dial).await {
             Ok(never) => match never {},
             Err(reason) => reason,
         };
@@ -45,20 +55,35 @@ pub(crate) async fn run(shared: Arc<Shared>, link: usize, address: String, token
 /// A conversation ends only with a reason.
 enum Never {}
 
-async fn converse(shared: &Shared, link: usize, address: &str, token: &str) -> Result<Never, String> {
-    let socket = timeout(DIAL_TIMEOUT, TcpStream::connect(address))
-        .await
-        .map_err(|_| format!("{address} does not answer"))?
-        .map_err(|e| format!("{address}: {e}"))?;
+async fn connect(shared: &Shared, link: usize, dial: &Dial) -> Result<Never, String> {
+    let secure = dial.address.strip_prefix("tls://");
+    let address = secure.unwrap_or(&dial.address);
+    let late = || format!("{address} does not answer");
+    let socket = timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| late())?;
+    let socket = socket.map_err(|e| format!("{address}: {e}"))?;
     socket.set_nodelay(true).map_err(|e| e.to_string())?;
-    let (read, mut write) = socket.into_split();
+    if secure.is_none() {
+        return converse(shared, link, dial, socket).await;
+    }
+    let trust = dial.trust.as_ref().ok_or("set tls_ca in client.toml to the certificate this node's is signed with")?;
+    let socket = timeout(DIAL_TIMEOUT, trust.connect(address, socket)).await.map_err(|_| late())??;
+    converse(shared, link, dial, socket).await
+}
+
+async fn converse<S>(shared: &Shared, link: usize, dial: &Dial, socket: S) -> Result<Never, String>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let address = &dial.address;
+    let (read, mut write) = tokio::io::split(socket);
     let mut reader = FrameReader { read: BufReader::with_capacity(64 * 1024, read), content: Vec::new() };
     let (cluster, node, wake) = shared.look(|desk| {
         let at = &desk.links[link];
         (desk.cluster, at.node, at.wake.clone())
     });
-    let hello = ClientFrame::Hello(Hello { cluster, token: token.to_owned() });
+    let hello = ClientFrame::Hello(Hello { cluster, token: dial.token.clone() });
     write.write_all(&hello.to_frame()).await.map_err(|e| e.to_string())?;
+    write.flush().await.map_err(|e| e.to_string())?;
     let first = timeout(DIAL_TIMEOUT, reader.next()).await.map_err(|_| format!("{address} does not greet"))??;
     let welcome = match NodeFrame::from_frame(first) {
         Ok(NodeFrame::Welcome(welcome)) => welcome,
@@ -84,12 +109,12 @@ fn malformed(shared: &Shared, node: NodeId, text: String) -> String {
 }
 
 /// Reads length-prefixed frames into one reused buffer.
-struct FrameReader {
-    read: BufReader<OwnedReadHalf>,
+struct FrameReader<S> {
+    read: BufReader<ReadHalf<S>>,
     content: Vec<u8>,
 }
 
-impl FrameReader {
+impl<S: AsyncRead> FrameReader<S> {
     /// The content of the next frame.
     async fn next(&mut self) -> Result<&[u8], String> {
         let closed = |e: std::io::Error| format!("connection closed: {e}");
@@ -107,7 +132,12 @@ impl FrameReader {
     }
 }
 
-async fn read_frames(shared: &Shared, link: usize, node: NodeId, reader: &mut FrameReader) -> Result<Never, String> {
+async fn read_frames<S: AsyncRead>(
+    shared: &Shared,
+    link: usize,
+    node: NodeId,
+    reader: &mut FrameReader<S>,
+) -> Result<Never, String> {
     loop {
         let content = reader.next().await?;
         let frame = match NodeFrame::from_frame(content) {
@@ -148,11 +178,11 @@ async fn read_frames(shared: &Shared, link: usize, node: NodeId, reader: &mut Fr
     }
 }
 
-async fn write_frames(
+async fn write_frames<S: AsyncWrite>(
     shared: &Shared,
     link: usize,
     wake: &tokio::sync::Notify,
-    mut write: OwnedWriteHalf,
+    mut write: WriteHalf<S>,
 ) -> Result<Never, String> {
     let mut out = Vec::new();
     loop {
@@ -164,10 +194,13 @@ async fn write_frames(
         }
         // A full window may take longer than one timeout on a slow line; each piece must get through in it.
         for piece in out.chunks(WRITE_BYTES) {
-            timeout(WRITE_TIMEOUT, write.write_all(piece))
-                .await
-                .map_err(|_| "takes no more data".to_owned())?
-                .map_err(|e| format!("connection closed: {e}"))?;
+            let written = timeout(WRITE_TIMEOUT, write.write_all(piece)).await;
+            written.map_err(|_| "takes no more data".to_owned())?.map_err(|e| format!("connection closed: {e}"))?;
         }
+        // TLS holds bytes back until told.
+        timeout(WRITE_TIMEOUT, write.flush())
+            .await
+            .map_err(|_| "takes no more data".to_owned())?
+            .map_err(|e| format!("connection closed: {e}"))?;
     }
 }

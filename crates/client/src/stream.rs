@@ -13,7 +13,8 @@ use wire::{ClusterId, CommandId, Membership, NodeId, SignedCommand};
 use crate::alert::Alert;
 use crate::desk::{Desk, Done, Rules, frame_len};
 use crate::identity::now;
-use crate::link;
+use crate::link::{self, Dial};
+use crate::tls::Trust;
 
 /// How often waiting commands are looked at; every fifth time if they are many.
 const TICK: Duration = Duration::from_millis(10);
@@ -26,10 +27,12 @@ pub struct StreamConfig {
     pub cluster: ClusterId,
     /// The voters, whose keys and weights decide what is believed.
     pub membership: Membership,
-    /// `host:port` of each node's binary stream. All nodes should be listed: replies of weight above `F` are needed.
+    /// `host:port`, or `tls://host:port`, of each node's binary stream. All nodes should be listed: replies of weight above `F` are needed.
     pub nodes: Vec<(NodeId, String)>,
     /// The read token the nodes ask for, or empty.
     pub token: String,
+    /// The certificates trusted, for `tls://` addresses.
+    pub trust: Option<Trust>,
     /// Commands under way at once; further submissions wait. At most [`WINDOW_MAX`].
     pub window: usize,
     /// Without enough replies for this long a command is sent to another node. Set it well above the latency of the
@@ -43,8 +46,15 @@ pub const WINDOW_MAX: usize = (SEQUENCE_WINDOW / 2) as usize;
 impl StreamConfig {
     /// A configuration with the usual window and timeout.
     pub fn new(cluster: ClusterId, membership: Membership, nodes: Vec<(NodeId, String)>) -> StreamConfig {
-        let window = WINDOW_MAX;
-        StreamConfig { cluster, membership, nodes, token: String::new(), window, reply_timeout: Duration::from_secs(2) }
+        StreamConfig {
+            cluster,
+            membership,
+            nodes,
+            token: String::new(),
+            trust: None,
+            window: WINDOW_MAX,
+            reply_timeout: Duration::from_secs(2),
+        }
     }
 }
 
@@ -190,7 +200,8 @@ impl StreamClient {
         });
         let mut tasks = JoinSet::new();
         for (link, (_, address)) in nodes.into_iter().enumerate() {
-            tasks.spawn(link::run(shared.clone(), link, address, config.token.clone()));
+            let dial = Dial { address, token: config.token.clone(), trust: config.trust.clone() };
+            tasks.spawn(link::run(shared.clone(), link, dial));
         }
         tasks.spawn(tick(shared.clone()));
         StreamClient { shared, _tasks: tasks }
