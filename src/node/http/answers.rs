@@ -1,0 +1,149 @@
+//! The JSON shapes of answers. Numbers that may pass 2^53 (amounts, sessions) are strings.
+
+use std::sync::Arc;
+
+use ledger::query::Account;
+use ledger::{Change, Code, Diff, Table};
+use serde_json::{Value, json};
+use wire::hash::encode_hex;
+use wire::{CommandId, Decode, Encode, Guard, Index, Name, Outcome, Receipt, Time};
+
+use crate::node::desk::{BAD_SIGNATURE, Verdict};
+use crate::node::recent::Fate;
+
+/// An outcome: the code, its name, and the text.
+pub fn outcome(outcome: &Outcome) -> Value {
+    let name = match Code::of(outcome.code) {
+        Some(code) => code.name(),
+        None if outcome.code == BAD_SIGNATURE => "BadSignature",
+        None => "Unknown",
+    };
+    json!({ "code": outcome.code.0, "name": name, "applied": outcome.is_applied(), "text": outcome.text })
+}
+
+/// A receipt, with the time of its block and its diff where this node still holds them.
+pub fn receipt(receipt: &Receipt, time: Option<Time>, diff: Option<&Diff>) -> Value {
+    let mut value = json!({
+        "id": receipt.command.to_string(),
+        "state": "executed",
+        "index": receipt.index.0,
+        "height": receipt.height.0,
+        "outcome": outcome(&receipt.outcome),
+        "diff_hash": receipt.diff.to_string(),
+    });
+    if let Some(time) = time {
+        value["time_ms"] = time.0.into();
+    }
+    if let Some(diff) = diff {
+        value["diff"] = diff.changes().iter().map(change).collect();
+    }
+    value
+}
+
+/// What is known of a command.
+pub fn fate(id: &CommandId, fate: Option<&Arc<Fate>>, older: Option<&Receipt>, pending: bool) -> Value {
+    let id_text = id.to_string();
+    match (fate.map(|f| &**f), older) {
+        (Some(Fate::Executed { receipt: r, diff, time }), _) => receipt(r, Some(*time), Some(diff)),
+        (_, Some(older)) => receipt(older, None, None),
+        (Some(Fate::Refused(why)), None) if !pending => {
+            json!({ "id": id_text, "state": "refused", "outcome": outcome(why) })
+        }
+        (_, None) if pending => json!({ "id": id_text, "state": "pending" }),
+        (_, None) => json!({ "id": id_text, "state": "unknown" }),
+    }
+}
+
+/// The verdict on one submitted command. Whoever may not read learns of an earlier execution, but not how it ended.
+pub fn verdict(id: &CommandId, verdict: &Verdict, may_read: bool) -> Value {
+    let id = id.to_string();
+    match verdict {
+        Verdict::Accepted => json!({ "id": id, "verdict": "accepted" }),
+        Verdict::Busy => json!({ "id": id, "verdict": "busy" }),
+        Verdict::Refused(why) => json!({ "id": id, "verdict": "refused", "outcome": outcome(why) }),
+        Verdict::Done(first) if may_read => {
+            json!({ "id": id, "verdict": "done", "receipt": receipt(first, None, None) })
+        }
+        Verdict::Done(_) => json!({ "id": id, "verdict": "done" }),
+    }
+}
+
+/// One changed row. Rows that people read are spelled out; keys and bytes are there in any case.
+fn change(change: &Change) -> Value {
+    let value = |bytes: &Option<Vec<u8>>| match bytes {
+        None => Value::Null,
+        Some(bytes) => row(change.table, bytes),
+    };
+    json!({
+        "table": table(change.table),
+        "key": key(change.table, &change.key),
+        "before": value(&change.before),
+        "after": value(&change.after),
+    })
+}
+
+fn table(table: Table) -> String {
+    format!("{table:?}").to_lowercase()
+}
+
+fn key(table: Table, bytes: &[u8]) -> Value {
+    let readable = match table {
+        Table::Parties | Table::Accounts => Name::from_bytes(bytes).ok().map(|name| name.to_string()),
+        Table::Notes => Index::from_bytes(bytes).ok().map(|index| index.to_string()),
+        Table::Supply => Some(String::new()),
+        Table::Sessions | Table::Results => None,
+    };
+    readable.unwrap_or_else(|| encode_hex(bytes)).into()
+}
+
+fn row(table: Table, bytes: &[u8]) -> Value {
+    let readable = match table {
+        Table::Accounts => ledger::AccountRow::from_bytes(bytes).ok().map(|row| account_row(&row)),
+        Table::Parties => ledger::PartyRow::from_bytes(bytes).ok().map(|row| json!({ "guard": guard(&row.guard) })),
+        Table::Notes => ledger::NoteRow::from_bytes(bytes).ok().map(|row| note(&row)),
+        Table::Supply => ledger::Amount::from_bytes(bytes).ok().map(amount),
+        Table::Sessions | Table::Results => None,
+    };
+    readable.unwrap_or_else(|| json!({ "bytes": encode_hex(bytes) }))
+}
+
+/// An amount: exactly, as the ratio commands are written with, and as a decimal.
+pub fn amount(amount: ledger::Amount) -> Value {
+    json!({ "exact": amount.to_string(), "decimal": amount.to_decimal() })
+}
+
+fn account_row(row: &ledger::AccountRow) -> Value {
+    json!({ "owner": row.owner.as_str(), "balance": amount(row.balance), "pass_through": row.pass_through })
+}
+
+/// An account with its name.
+pub fn account(account: &Account) -> Value {
+    let mut value = account_row(&account.row);
+    value["name"] = account.name.as_str().into();
+    value
+}
+
+/// Whose signatures suffice.
+pub fn guard(guard: &Guard) -> Value {
+    match guard {
+        Guard::Key(key) => json!({ "key": key.to_string() }),
+        Guard::Threshold { k, keys } => {
+            json!({ "k": k, "keys": keys.iter().map(ToString::to_string).collect::<Vec<_>>() })
+        }
+    }
+}
+
+/// A note.
+pub fn note(note: &ledger::NoteRow) -> Value {
+    json!({
+        "party": note.party.as_str(),
+        "command": note.command.to_string(),
+        "data": encode_hex(&note.data),
+        "text": std::str::from_utf8(&note.data).ok(),
+    })
+}
+
+/// A signed statement, as hexadecimal of its canonical bytes.
+pub fn signed(reply: &wire::Signed<wire::statement::Reply>) -> Value {
+    encode_hex(&reply.to_bytes()).into()
+}
