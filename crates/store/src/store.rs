@@ -31,7 +31,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             segment_bytes: 64 * 1024 * 1024,
-            reserve_bytes: 4 * 1024 * 1024,
+            reserve_bytes: 1024 * 1024,
             safety_bytes_max: 1024 * 1024 - SLOT_OVERHEAD,
             accept_moved: false,
         }

@@ -149,6 +149,9 @@ fn a_full_disk_at_every_byte_loses_nothing_promised() {
         let (mut store, recovered) = open(disk.clone()).unwrap_or_else(|e| panic!("{capacity}: {e}"));
         ledger.check(&store, &recovered).unwrap_or_else(|e| panic!("{capacity}: {e}"));
         assert_eq!(recovered.safety, ledger.safety[..ledger.promised_safety].last().map(|(_, p)| p.clone()));
+        if capacity % 2 == 1 {
+            assert_eq!(recovered.torn_bytes, 0, "{capacity}: room is made before anything is written");
+        }
         // With room again, it goes on.
         disk.fail(Faults::default());
         ledger.settle(&recovered);
@@ -208,4 +211,20 @@ fn the_rig_catches_a_disk_that_does_not_sync() {
         });
         assert!(caught, "{lied_about}");
     }
+}
+
+#[test]
+fn what_opening_has_shown_survives_the_next_crash() {
+    let mut disk = MemDisk::new(1);
+    let (mut store, _) = Store::create(disk.clone(), STAMP, small()).expect("create");
+    let mut batch = Batch::new(());
+    batch.append(1, &[7; 1000]);
+    store.write(batch).expect("write");
+    drop(store);
+    // The process died, the machine did not: the record is only in the system's memory.
+    let (_, recovered) = open(disk.clone()).expect("open");
+    assert_eq!((recovered.records, recovered.records_unsynced), (1, 1));
+    disk.crash(&crash_plan(0));
+    let (_, recovered) = open(disk).expect("open");
+    assert_eq!((recovered.records, recovered.records_unsynced), (1, 0));
 }

@@ -254,3 +254,42 @@ fn missing_files_are_named_and_never_a_fresh_start() {
     assert_eq!(open(MemDisk::new(1)).expect_err("nothing"), StoreError::Empty);
     assert_eq!(Store::create(disk, STAMP, small()).expect_err("there is one"), StoreError::Exists);
 }
+
+/// Two stores with one past; each then commits two records of equal length, the first of them different.
+fn twins() -> (MemDisk, MemDisk) {
+    let (disk, _) = filled(&workload(3, 2));
+    let twin = disk.snapshot();
+    for (disk, first) in [(&disk, b"pay Alice"), (&twin, b"pay Mallo")] {
+        let (mut store, _) = open(disk.clone()).expect("open");
+        let mut batch = Batch::new(());
+        batch.append(1, first);
+        batch.append(1, b"the same");
+        store.commit(batch).expect("commit").into_inner();
+    }
+    (disk, twin)
+}
+
+#[test]
+fn another_history_of_equal_length_is_refused() {
+    let (mut disk, twin) = twins();
+    for name in disk.list().expect("list").iter().filter(|n| n.starts_with("log-")) {
+        disk.write(name, 0, &twin.contents(name).expect("twin")).expect("write");
+    }
+    let error = open(disk).expect_err("another history");
+    assert!(error.to_string().contains("not the one that safety.dat was written for"), "{error}");
+}
+
+#[test]
+fn a_record_of_another_history_is_refused_by_the_one_after_it() {
+    let (mut disk, twin) = twins();
+    let (at, name, start) = places(&twin).into_iter().rev().nth(1).expect("two records");
+    let record = &twin.contents(&name).expect("twin")[start as usize..][..22 + at.length() as usize];
+    disk.write(&name, start, record).expect("write");
+    match open(disk) {
+        Err(StoreError::Corrupt { record, reason, .. }) => {
+            assert_eq!(record, Some(at.number() + 1));
+            assert!(reason.contains("does not follow"), "{reason}");
+        }
+        other => panic!("{:?}", other.map(|(_, recovered)| recovered)),
+    }
+}
