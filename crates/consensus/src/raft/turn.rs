@@ -121,6 +121,8 @@ impl Engine {
         if self.cast(Phase::Replicated, self.claim_of(&digest), fx) {
             fx.send(Destination::All, append);
         }
+        // The proposal and the vote in the outbox are promises: the record that remembers them goes into the same write.
+        self.flush_safety(fx);
     }
 
     /// The message that proposes a block held in the tree.
