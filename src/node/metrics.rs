@@ -93,6 +93,8 @@ impl Metrics {
             commit: seconds(),
         };
         metrics.register();
+        // There from the start, so that an alert on it can tell "fine" from "gone".
+        metrics.halted.get_or_create(&Reason { reason: String::new() }).set(0);
         Arc::new(metrics)
     }
 
@@ -276,5 +278,53 @@ impl Gauged {
 impl Drop for Gauged {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{FaultModel, Name, SecretKey, Voter};
+
+    fn metrics() -> Arc<Metrics> {
+        let voter = |n: u8| Voter {
+            id: NodeId(n.into()),
+            name: Name::new(&format!("bank{n}")).unwrap(),
+            key: SecretKey::from_seed([n; 32]).public(),
+            weight: 1,
+        };
+        Metrics::new(&Membership {
+            epoch: wire::Epoch(1),
+            fault_model: FaultModel::Byzantine,
+            faulty_weight: 1,
+            voters: (1..=4).map(voter).collect(),
+        })
+    }
+
+    #[test]
+    fn an_equivocator_is_named() {
+        let metrics = metrics();
+        assert!(!metrics.text(None).contains("juno_equivocation_evidence{"), "silent while all is well");
+        metrics.evidence(NodeId(3), "two_votes");
+        let text = metrics.text(None);
+        assert!(text.contains(r#"juno_equivocation_evidence{node="bank3",offence="two_votes"} 1"#), "{text}");
+        assert!(text.contains("# HELP juno_equivocation_evidence ALERT"), "{text}");
+    }
+
+    #[test]
+    fn counts_and_gauges() {
+        let metrics = metrics();
+        assert!(metrics.text(None).contains(r#"juno_halted{reason=""} 0"#));
+        metrics.halt("state root differs");
+        metrics.executed(OutcomeCode(35), 2);
+        metrics.dropped("peer_queue_full", 0);
+        let link = metrics.links_out();
+        let text = metrics.text(None);
+        assert!(text.contains(r#"juno_halted{reason="state root differs"} 1"#), "{text}");
+        assert!(text.contains(r#"juno_commands_total{code="35"} 2"#), "{text}");
+        assert!(text.contains("juno_peers_connected 1"), "{text}");
+        assert!(!text.contains("peer_queue_full"), "nothing dropped, nothing said");
+        drop(link);
+        assert!(metrics.text(None).contains("juno_peers_connected 0"));
     }
 }
