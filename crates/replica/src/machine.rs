@@ -402,15 +402,35 @@ impl<D: Disk> Replica<D> {
             let due = self.pool.to_pass_on(now.mono_ms - timeout / 2);
             self.forward(Destination::All, due, out);
         }
-        if let Some((arrived, entries_then)) = self.pool.oldest() {
+        while let Some((arrived, entries_then)) = self.pool.oldest() {
             let since = arrived.max(self.term_entered_ms);
             let overdue = now.mono_ms.saturating_sub(since) >= timeout;
             let stalled = now.mono_ms.saturating_sub(self.committed_ms.max(since)) >= timeout;
             let overtaken = self.entries().saturating_sub(entries_then) > OVERTAKING_MAX;
-            if overdue && (stalled || overtaken) {
+            if !(overdue && (stalled || overtaken)) {
+                break;
+            }
+            if !self.drop_hopeless(out) {
                 self.engine.on_starved(now, fx);
+                break;
             }
         }
+    }
+
+    /// Drops the oldest command if it cannot be admitted any more, say because another one was executed with its
+    /// sequence: no leader would order it, so it must not count as starved. True if it was dropped.
+    fn drop_hopeless(&mut self, out: &mut Vec<Output>) -> bool {
+        let Some((command, own)) = self.pool.oldest_command() else { return false };
+        let Err(why) = self.ledger.admit(command, self.ledger.time()) else { return false };
+        let id = command.id();
+        if own {
+            out.push(match why {
+                Admission::Executed(receipt) => Output::Answer(receipt),
+                Admission::Refused(outcome) => Output::Refused { command: id, outcome },
+            });
+        }
+        self.pool.remove(&id);
+        true
     }
 
     // ---- append, sync, send, apply, answer

@@ -159,6 +159,11 @@ impl Pool {
         self.pending.values().next().map(|p| (p.arrived_ms, p.entries_then))
     }
 
+    /// The oldest command, and whether it was submitted here.
+    pub fn oldest_command(&self) -> Option<(&VerifiedCommand, bool)> {
+        self.pending.values().next().map(|p| (&p.command, p.own))
+    }
+
     /// Removes and returns the oldest commands that have expired, those submitted here apart from the others.
     pub fn expire(&mut self, time: Time) -> Vec<(VerifiedCommand, bool)> {
         let mut expired = Vec::new();
