@@ -241,6 +241,7 @@ impl<D: Disk> Replica<D> {
             self.engine.settle(now, &mut fx);
             self.follow_term(now, &mut out);
             self.propose(now, &mut fx);
+            self.engine.seal(&mut fx);
             if fx.is_empty() || self.halted.is_some() {
                 break;
             }

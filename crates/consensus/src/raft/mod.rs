@@ -237,7 +237,8 @@ struct Want {
     tries: usize,
 }
 
-/// The engine. Feed it with [`Engine::on_message`] and the other `on_` methods, then call [`Engine::settle`].
+/// The engine. Feed it with [`Engine::on_message`] and the other `on_` methods, then call [`Engine::settle`], propose if
+/// there is [`Engine::room`], and [`Engine::seal`] the effects before carrying them out.
 pub struct Engine {
     cluster: ClusterId,
     me: NodeId,

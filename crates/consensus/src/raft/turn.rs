@@ -47,11 +47,11 @@ impl Engine {
         }
         self.run_timers(now, fx);
         self.ask_for_missing(now, fx);
-        self.flush_safety(fx);
     }
 
-    /// Hands the safety record out if it changed.
-    fn flush_safety(&mut self, fx: &mut Effects) {
+    /// Ends a turn: hands the safety record out if it changed, so that it goes into the write that the outbox waits for.
+    /// To be called after everything that may put a promise into the outbox, just before the effects are carried out.
+    pub fn seal(&mut self, fx: &mut Effects) {
         if self.safety_dirty && !self.halted {
             fx.safety = Some(self.safety.clone());
             self.safety_dirty = false;
@@ -121,8 +121,6 @@ impl Engine {
         if self.cast(Phase::Replicated, self.claim_of(&digest), fx) {
             fx.send(Destination::All, append);
         }
-        // The proposal and the vote in the outbox are promises: the record that remembers them goes into the same write.
-        self.flush_safety(fx);
     }
 
     /// The message that proposes a block held in the tree.
