@@ -1,1 +1,5 @@
-fn main() {}
+//! The `juno` command.
+
+fn main() -> std::process::ExitCode {
+    juno::cli::main()
+}

@@ -98,6 +98,13 @@ impl CommandBuilder {
         self.next_sequence = 1;
     }
 
+    /// A builder for the next `count` commands, which this one then leaves out: for signing on another thread.
+    pub fn reserve(&mut self, count: u64) -> CommandBuilder {
+        let reserved = self.clone();
+        self.next_sequence = self.next_sequence.saturating_add(count);
+        reserved
+    }
+
     /// The next command, signed by the builder's own identity.
     ///
     /// # Errors
@@ -149,6 +156,9 @@ mod tests {
         assert!(first.unverified().expiry >= before.plus_ms(60_000));
         assert_eq!(second.unverified().signers.len(), 3);
         assert!(second.verify(&cluster).is_ok());
+        let mut reserved = builder.reserve(10);
+        assert_eq!(reserved.sign(vec![]).unwrap().unverified().sequence, 3);
+        assert_eq!(builder.sign(vec![]).unwrap().unverified().sequence, 13);
         builder.restart(43);
         assert_eq!(builder.sign(vec![]).unwrap().unverified().sequence, 1);
     }
