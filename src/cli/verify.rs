@@ -61,7 +61,9 @@ pub enum Stage {
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// The log belongs to a cluster with another genesis document.
-    #[error("this log belongs to cluster {found}, the genesis document is the one of cluster {expected}; give the right one")]
+    #[error(
+        "this log belongs to cluster {found}, the genesis document is the one of cluster {expected}; give the right one"
+    )]
     Cluster {
         /// The log's.
         found: ClusterId,
@@ -242,12 +244,15 @@ fn to_text(checked: &Checked, genesis: &Genesis) -> String {
     let evidence = evidence(checked, genesis);
     match evidence.as_slice() {
         [] => lines.push("  evidence       none".into()),
-        _ => lines.extend(evidence.iter().map(|(who, what)| {
-            format!("  evidence       {}", style::paint(style::REFUSAL, format!("{who}: {what}")))
-        })),
+        _ => {
+            lines.extend(evidence.iter().map(|(who, what)| {
+                format!("  evidence       {}", style::paint(style::REFUSAL, format!("{who}: {what}")))
+            }))
+        }
     }
     if checked.torn_bytes > 0 {
-        lines.push(format!("  torn           {} bytes at the end, left by a crash; never promised", checked.torn_bytes));
+        lines
+            .push(format!("  torn           {} bytes at the end, left by a crash; never promised", checked.torn_bytes));
     }
     if checked.copied {
         lines.push("  copy           this directory is a copy; no node may be started from it".into());

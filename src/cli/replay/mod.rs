@@ -96,12 +96,7 @@ impl Replay {
 ///
 /// # Errors
 /// As [`replay`]; or if the cluster cannot be made.
-pub async fn on_own_cluster(
-    exe: &Path,
-    nodes: usize,
-    trace: &Trace,
-    manner: Manner,
-) -> Result<Replayed, CliError> {
+pub async fn on_own_cluster(exe: &Path, nodes: usize, trace: &Trace, manner: Manner) -> Result<Replayed, CliError> {
     let dir = tempfile::Builder::new().prefix("juno-replay-").tempdir()?;
     let mut cluster = LocalCluster::create(exe, &dir.path().join("cluster"), nodes)?;
     cluster.start_all()?;
@@ -109,12 +104,7 @@ pub async fn on_own_cluster(
     over(cluster.client_file()?, PassphraseSource::default(), trace, manner).await
 }
 
-async fn over(
-    file: ClientFile,
-    source: PassphraseSource,
-    trace: &Trace,
-    manner: Manner,
-) -> Result<Replayed, CliError> {
+async fn over(file: ClientFile, source: PassphraseSource, trace: &Trace, manner: Manner) -> Result<Replayed, CliError> {
     let mut connection = Connection::open(file, source).await?;
     let mut bar = Bar::new();
     replay(&mut connection, trace, manner, &mut |event| bar.show(event)).await
@@ -232,7 +222,9 @@ fn to_text(trace: &Trace, manner: Manner, replayed: &Replayed, violations: &[Str
         format!("  latency        p50 {:.1} ms, p99 {:.1} ms", report.latency_ms(0.5), report.latency_ms(0.99)),
         format!("  accepted       {}, of them {} data commands", report.applied, plan.expected.data),
     ];
-    lines.extend(refused(replayed).iter().map(|(name, (count, first))| format!("  refused        {count} {name}: {first}")));
+    lines.extend(
+        refused(replayed).iter().map(|(name, (count, first))| format!("  refused        {count} {name}: {first}")),
+    );
     if report.retries > 0 {
         lines.push(format!("  sent again     {}", report.retries));
     }

@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn senders_get_all_they_send() {
-        let rows = vec![transfer(0, 1, 10), transfer(1, 0, 4), transfer(1, 2, 8), transfer(0, 0, 99), transfer(2, 0, 0)];
+        let rows =
+            vec![transfer(0, 1, 10), transfer(1, 0, 4), transfer(1, 2, 8), transfer(0, 0, 99), transfer(2, 0, 0)];
         let data = Row { from: 3, act: Act::Data([0; 32]) };
         let plan = Plan::new(&trace(5, [rows, vec![data]].concat()), Amount::ZERO);
         assert_eq!((plan.funding, units(&plan)), (Funding::Ample, vec![10, 12, 0, 0, 0]));

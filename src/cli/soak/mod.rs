@@ -152,7 +152,9 @@ pub async fn run(
             Ok(checked) => {
                 report.audited.push(checked.audit.entries);
                 let evidence = checked.audit.evidence.iter();
-                report.violations.extend(evidence.map(|e| format!("the log of node {node} accuses an honest node: {e:?}")));
+                report
+                    .violations
+                    .extend(evidence.map(|e| format!("the log of node {node} accuses an honest node: {e:?}")));
             }
             Err(why) => report.violations.push(format!("the log of node {node}: {why}")),
         }

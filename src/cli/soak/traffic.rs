@@ -144,7 +144,10 @@ impl Traffic {
         self.book().paused = true;
         let deadline = Instant::now() + patience;
         loop {
-            let (under_way, broken) = (self.book().under_way(), self.book().broken.clone());
+            let (under_way, broken) = {
+                let book = self.book();
+                (book.under_way(), book.broken.clone())
+            };
             match (under_way, broken) {
                 (_, Some(why)) => return Err(CliError::new(why)),
                 (0, None) => return Ok(()),
