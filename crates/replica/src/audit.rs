@@ -162,6 +162,10 @@ impl Auditor<'_> {
         match kind {
             journal::BLOCK => {
                 let block = Block::from_bytes(payload).map_err(unreadable)?;
+                if !block.entries_match() {
+                    let why = Offence::Inconsistent("a block's entries must be the ones its header names");
+                    return Err(unproven(why));
+                }
                 if block.header.height > self.root.height {
                     self.pending.insert(block.header.digest(&self.genesis.cluster_id()), block);
                 }
@@ -169,8 +173,10 @@ impl Auditor<'_> {
             journal::COMMIT => {
                 let certificate = Certificate::from_bytes(payload).map_err(unreadable)?;
                 let certificate = self.verifier.certificate(certificate, self.phase).map_err(unproven)?;
-                self.audit.certificates += 1;
-                self.commit(record, &certificate)?;
+                if certificate.claim.height > self.root.height {
+                    self.audit.certificates += 1;
+                    self.commit(record, &certificate)?;
+                }
             }
             journal::EVIDENCE => {
                 let evidence = Evidence::from_bytes(payload).map_err(unreadable)?;
@@ -201,10 +207,13 @@ impl Auditor<'_> {
     }
 
     fn block(&mut self, digest: BlockDigest, block: Block) -> Result<(), String> {
-        if !block.entries_match() {
-            return Err("its entries are not the ones its header names".into());
-        }
         self.check_header(&block.header)?;
+        let limits = &self.genesis.parameters;
+        if block.entries.len() > limits.block_entries_max as usize
+            || block.entry_bytes() > limits.block_bytes_max as usize
+        {
+            return Err("it is larger than the genesis document allows".into());
+        }
         for leaf in block.leaves() {
             self.frontier.push(leaf);
         }

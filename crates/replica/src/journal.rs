@@ -88,7 +88,8 @@ impl Index {
             let block: Block = read(store, self.committed[height as usize - 1])?;
             bytes += block.entry_bytes() + 512;
             let budget = if answer.is_some() { BLOCK_BYTES_MAX } else { FRAME_BYTES_MAX - BLOCK_BYTES_MAX / 4 };
-            if bytes > budget || blocks.len() >= FETCH_BLOCKS_MAX {
+            let count = blocks.len() + answer.as_ref().map_or(0, |a| a.blocks.len());
+            if bytes > budget || count >= FETCH_BLOCKS_MAX {
                 break;
             }
             blocks.push(block);

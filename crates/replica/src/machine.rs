@@ -8,7 +8,7 @@ use consensus::{
 };
 use ledger::{Admission, Answer, Ledger, Query};
 use store::{Batch, Disk, Store};
-use wire::limits::{BLOCK_BYTES_MAX, SUBMIT_COMMANDS_MAX};
+use wire::limits::{BLOCK_BYTES_MAX, BLOCK_TIME_AHEAD_MS_MAX, COMMAND_BYTES_MAX, SUBMIT_COMMANDS_MAX};
 use wire::peer::{Commands, Fetch};
 use wire::{
     ClusterId, CommandId, Encode, Epoch, Evidence, Executed, Genesis, Hash, Height, NodeId, Outcome, Parameters,
@@ -16,7 +16,7 @@ use wire::{
 };
 
 use crate::journal::{self, Index};
-use crate::pool::{NotTaken, OVERTAKING_MAX, Pool};
+use crate::pool::{NotTaken, PASSED_OVER_MAX, Pool};
 use crate::recovery::{self, OpenError, Progress};
 
 /// What a replica is made from.
@@ -263,7 +263,8 @@ impl<D: Disk> Replica<D> {
             at = at.min(self.committed_ms + self.parameters.heartbeat_ms);
         }
         let timeout = self.engine.timeout_ms();
-        if let Some((arrived, _)) = self.pool.oldest() {
+        // A node that has asked for another term, or may not vote yet, has nobody left to give up.
+        if let (false, Some(arrived)) = (self.engine.status().electing, self.pool.oldest()) {
             at = at.min(arrived.max(self.term_entered_ms).max(self.committed_ms) + timeout);
         }
         if let Some(arrived) = self.pool.next_to_pass_on() {
@@ -279,7 +280,7 @@ impl<D: Disk> Replica<D> {
             for command in commands {
                 // What cannot be admitted, or finds the pool full, is its sender's to try again.
                 if self.ledger.admit(&command, self.admission_time(now)).is_ok() {
-                    let _ = self.pool.insert(command, false, now.mono_ms, self.entries(), self.pool_term.1);
+                    let _ = self.pool.insert(command, false, now.mono_ms, self.pool_term.1);
                 }
             }
             return;
@@ -302,7 +303,7 @@ impl<D: Disk> Replica<D> {
                 Err(Admission::Refused(outcome)) => out.push(Output::Refused { command: id, outcome }),
                 Ok(()) => {
                     let again = (!self.pool_term.1).then(|| command.clone());
-                    match self.pool.insert(command, true, now.mono_ms, self.entries(), self.pool_term.1) {
+                    match self.pool.insert(command, true, now.mono_ms, self.pool_term.1) {
                         Ok(()) => forwards.extend(again),
                         Err(NotTaken::Known) => {}
                         Err(NotTaken::Full) => out.push(Output::Busy(id)),
@@ -386,15 +387,19 @@ impl<D: Disk> Replica<D> {
                 return;
             }
             let commands = self.pool.take(entries_max, bytes_max, now.mono_ms);
+            if commands.is_empty() && !(room.due || certify) {
+                return;
+            }
             self.engine.propose(now, commands, certify, fx);
         }
     }
 
     /// Expired commands are dropped, half-overdue ones passed on to everyone, and an overdue one means that the leader
-    /// is to be replaced: nothing was committed for a whole timeout, or too much was ordered ahead of it.
+    /// is to be replaced: nothing was committed for a whole timeout, or blocks with room were committed without it.
     fn watch_deadlines(&mut self, now: Now, fx: &mut Effects, out: &mut Vec<Output>) {
-        for (command, own) in self.pool.expire(self.ledger.time()) {
-            if let (true, Err(Admission::Refused(outcome))) = (own, self.ledger.admit(&command, self.ledger.time())) {
+        let time = self.admission_time(now);
+        for (command, own) in self.pool.expire(time) {
+            if let (true, Err(Admission::Refused(outcome))) = (own, self.ledger.admit(&command, time)) {
                 out.push(Output::Refused { command: command.id(), outcome });
             }
         }
@@ -403,15 +408,16 @@ impl<D: Disk> Replica<D> {
             let due = self.pool.to_pass_on(now.mono_ms - timeout / 2);
             self.forward(Destination::All, due, out);
         }
-        while let Some((arrived, entries_then)) = self.pool.oldest() {
+        let passed_over_max = PASSED_OVER_MAX + 2 * u64::from(self.parameters.pipeline_max);
+        while let Some(arrived) = self.pool.oldest() {
             let since = arrived.max(self.term_entered_ms);
             let overdue = now.mono_ms.saturating_sub(since) >= timeout;
             let stalled = now.mono_ms.saturating_sub(self.committed_ms.max(since)) >= timeout;
-            let overtaken = self.entries().saturating_sub(entries_then) > OVERTAKING_MAX;
-            if !(overdue && (stalled || overtaken)) {
+            let passed_over = self.pool.oldest_passed_over() > passed_over_max;
+            if !(overdue && (stalled || passed_over)) {
                 break;
             }
-            if !self.drop_hopeless(out) {
+            if !self.drop_hopeless(time, out) {
                 self.engine.on_starved(now, fx);
                 break;
             }
@@ -419,10 +425,13 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Drops the oldest command if it cannot be admitted any more, say because another one was executed with its
-    /// sequence: no leader would order it, so it must not count as starved. True if it was dropped.
-    fn drop_hopeless(&mut self, out: &mut Vec<Output>) -> bool {
+    /// sequence, or if it expires so soon that a leader with a faster clock may have refused it: no leader is at fault
+    /// for it. True if it was dropped.
+    fn drop_hopeless(&mut self, time: Time, out: &mut Vec<Output>) -> bool {
         let Some((command, own)) = self.pool.oldest_command() else { return false };
-        let Err(why) = self.ledger.admit(command, self.ledger.time()) else { return false };
+        let judged = self.ledger.admit(command, time);
+        let judged = judged.and_then(|()| self.ledger.admit(command, time.plus_ms(BLOCK_TIME_AHEAD_MS_MAX)));
+        let Err(why) = judged else { return false };
         let id = command.id();
         if own {
             out.push(match why {
@@ -484,7 +493,7 @@ impl<D: Disk> Replica<D> {
         for (block, at) in fx.blocks.iter().zip(&records) {
             self.index.block(block, *at);
         }
-        if let (Some(commit), Some(at)) = (&fx.commit, records.last()) {
+        for (commit, at) in fx.commits.iter().rev().zip(records.iter().rev()) {
             self.index.commit(commit.claim.height, *at);
         }
         Ok(outbox.release())
@@ -504,6 +513,10 @@ impl<D: Disk> Replica<D> {
         for entry in &block.entries {
             self.pool.remove(&entry.id());
         }
+        let bytes: usize = block.entries.iter().map(|e| e.signed().bytes().len()).sum();
+        let roomy = block.entries.len() < self.parameters.block_entries_max as usize
+            && bytes + COMMAND_BYTES_MAX <= self.parameters.block_bytes_max as usize;
+        self.pool.note_block(roomy);
         out.push(Output::Executed(ExecutedBlock {
             height: header.height,
             time: header.time,
@@ -602,7 +615,7 @@ impl<D: Disk> Replica<D> {
     }
 }
 
-/// The log records of a turn: blocks first, so that a certificate's block always precedes it; the certificate last.
+/// The log records of a turn: blocks first, so that a certificate's block always precedes it; the certificates last.
 fn append_records<T>(batch: &mut Batch<T>, fx: &Effects) {
     for block in &fx.blocks {
         batch.append(journal::BLOCK, &journal::encode_block(block));
@@ -610,7 +623,7 @@ fn append_records<T>(batch: &mut Batch<T>, fx: &Effects) {
     for evidence in &fx.evidence {
         batch.append(journal::EVIDENCE, &evidence.to_bytes());
     }
-    if let Some(commit) = &fx.commit {
+    for commit in &fx.commits {
         batch.append(journal::COMMIT, &commit.to_bytes());
     }
 }

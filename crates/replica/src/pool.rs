@@ -9,17 +9,21 @@ use std::collections::{BTreeMap, VecDeque};
 
 use wire::{CommandId, Time, VerifiedCommand};
 
-/// Entries that may be ordered ahead of a waiting command before it counts as starved although blocks are committed.
-/// More than any honest leader has queued.
-pub const OVERTAKING_MAX: u64 = 200_000;
+/// Blocks with room left that may be committed after a command was passed on to everyone, beyond twice the pipeline,
+/// before it counts as starved.
+///
+/// An honest leader takes everything that waits into a block, in order of arrival, unless the block is full. So a block
+/// with room that was proposed after the leader had the command, and does not hold it, shows that it is passed over;
+/// some such blocks may have been under way when the command reached the leader.
+pub const PASSED_OVER_MAX: u64 = 8;
 
 /// One waiting command.
 #[derive(Debug, Clone)]
 struct Pending {
     command: VerifiedCommand,
     arrived_ms: u64,
-    /// Log entries when it arrived.
-    entries_then: u64,
+    /// Blocks with room committed when it was passed on to everyone in this term.
+    roomy_then: Option<u64>,
     /// Submitted to this node, which answers for its getting through.
     own: bool,
 }
@@ -37,6 +41,8 @@ pub struct Pool {
     queued_since_ms: u64,
     /// Up to here commands were passed on at half their deadline in this term.
     passed_on: u64,
+    /// Committed blocks that had room left.
+    roomy_blocks: u64,
     max: usize,
 }
 
@@ -71,14 +77,7 @@ impl Pool {
     }
 
     /// Takes a command in.
-    pub fn insert(
-        &mut self,
-        command: VerifiedCommand,
-        own: bool,
-        now_ms: u64,
-        entries: u64,
-        leading: bool,
-    ) -> Result<(), NotTaken> {
+    pub fn insert(&mut self, command: VerifiedCommand, own: bool, now_ms: u64, leading: bool) -> Result<(), NotTaken> {
         if let Some(n) = self.by_id.get(&command.id()) {
             if own && let Some(pending) = self.pending.get_mut(n) {
                 pending.own = true;
@@ -91,7 +90,7 @@ impl Pool {
         let n = self.next;
         self.next += 1;
         self.by_id.insert(command.id(), n);
-        self.pending.insert(n, Pending { command, arrived_ms: now_ms, entries_then: entries, own });
+        self.pending.insert(n, Pending { command, arrived_ms: now_ms, roomy_then: None, own });
         if leading {
             if self.queue.is_empty() {
                 self.queued_since_ms = now_ms;
@@ -115,12 +114,24 @@ impl Pool {
     /// term inherits.
     pub fn new_term(&mut self, leading: bool, in_flight: impl Iterator<Item = CommandId>, now_ms: u64) {
         self.passed_on = 0;
+        for pending in self.pending.values_mut() {
+            pending.roomy_then = None;
+        }
         self.queue.clear();
         self.queued_since_ms = now_ms;
         if leading {
             let inherited: std::collections::BTreeSet<u64> =
                 in_flight.filter_map(|id| self.by_id.get(&id).copied()).collect();
             self.queue.extend(self.pending.keys().filter(|n| !inherited.contains(n)));
+        }
+    }
+
+    /// A block was committed; `roomy` if more commands would have fitted.
+    pub fn note_block(&mut self, roomy: bool) {
+        self.roomy_blocks += u64::from(roomy);
+        // Commands proposed and executed meanwhile, or executed in a block of another leader.
+        while self.queue.front().is_some_and(|n| !self.pending.contains_key(n)) {
+            self.queue.pop_front();
         }
     }
 
@@ -154,9 +165,15 @@ impl Pool {
         taken
     }
 
-    /// When the oldest command arrived, and how many log entries there were then.
-    pub fn oldest(&self) -> Option<(u64, u64)> {
-        self.pending.values().next().map(|p| (p.arrived_ms, p.entries_then))
+    /// When the oldest command arrived.
+    pub fn oldest(&self) -> Option<u64> {
+        self.pending.values().next().map(|p| p.arrived_ms)
+    }
+
+    /// Blocks with room that were committed since the oldest command was passed on to everyone.
+    pub fn oldest_passed_over(&self) -> u64 {
+        let then = self.pending.values().next().and_then(|p| p.roomy_then);
+        then.map_or(0, |then| self.roomy_blocks - then)
     }
 
     /// The oldest command, and whether it was submitted here.
@@ -186,10 +203,11 @@ impl Pool {
     /// Commands that arrived at or before a moment and were not passed on yet in this term; each is given out once.
     pub fn to_pass_on(&mut self, arrived_by_ms: u64) -> Vec<VerifiedCommand> {
         let mut due = Vec::new();
-        for (n, pending) in self.pending.range(self.passed_on..) {
+        for (n, pending) in self.pending.range_mut(self.passed_on..) {
             if pending.arrived_ms > arrived_by_ms {
                 break;
             }
+            pending.roomy_then = Some(self.roomy_blocks);
             due.push(pending.command.clone());
             self.passed_on = n + 1;
         }

@@ -160,7 +160,7 @@ impl Pass<'_> {
             journal::EVIDENCE => self.evidence.push(Evidence::from_bytes(payload).map_err(unreadable)?),
             tag => return Err(unreadable(DecodeError::Tag { what: "log record", tag: tag.into() })),
         }
-        if number % 64 == 0 || number + 1 == self.records_total {
+        if number.is_multiple_of(64) || number + 1 == self.records_total {
             (self.progress)(Progress {
                 records: number + 1,
                 records_total: self.records_total,

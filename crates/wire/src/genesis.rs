@@ -10,7 +10,8 @@ use crate::hash::{self, Hash};
 use crate::ids::{BlockDigest, ClusterId, Epoch, Height, Index, Name, NodeId, Term, Time};
 use crate::keys::{KeyError, PublicKey};
 use crate::limits::{
-    BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX, COMMAND_BYTES_MAX, GUARD_KEYS_MAX, VOTERS_MAX, WINDOW_HEIGHTS_MAX,
+    BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX, COMMAND_BYTES_MAX, FRAME_BYTES_MAX, GUARD_KEYS_MAX, VOTERS_MAX,
+    WINDOW_HEIGHTS_MAX,
 };
 use crate::merkle;
 use crate::struct_codec;
@@ -378,6 +379,12 @@ impl Parameters {
         }
         if self.pipeline_max == 0 || u64::from(self.pipeline_max) > WINDOW_HEIGHTS_MAX / 2 {
             return err("pipeline_max", "1 to 32");
+        }
+        if u64::from(self.pipeline_max) * u64::from(self.block_bytes_max) > FRAME_BYTES_MAX as u64 - (1 << 20) {
+            return err(
+                "pipeline_max",
+                "pipeline_max times block_bytes_max at most 7340032, so that what one certificate commits fits a frame",
+            );
         }
         if self.batch_delay_ms > 1000 {
             return err("batch_delay_ms", "0 to 1000");

@@ -30,9 +30,18 @@ impl Engine {
         self.timers.election_at = if leading { u64::MAX } else { now.mono_ms + self.timeout_ms() };
     }
 
+    /// When blocks in flight will have waited a whole timeout without anything being committed: the leader, even if it
+    /// lives, does not get them through.
+    pub(super) fn stuck_at(&self) -> Option<u64> {
+        (self.tree.len() > 0 && self.may_vote()).then(|| self.timers.progress_ms + self.timeout_ms())
+    }
+
     pub(super) fn run_timers(&mut self, now: Now, fx: &mut Effects) {
         if now.mono_ms >= self.timers.election_at {
             self.reset_election_timer(now);
+            self.ask_next_term(now, fx);
+        }
+        if self.stuck_at().is_some_and(|at| now.mono_ms >= at) {
             self.ask_next_term(now, fx);
         }
         if now.mono_ms >= self.timers.beat_at && !self.halted {
@@ -174,10 +183,15 @@ impl Engine {
     }
 
     pub(super) fn on_election_vote(&mut self, now: Now, message: VerifiedElectionVote, fx: &mut Effects) {
+        let behind = message.standing.commit.claim.height < self.target.claim.height;
         self.on_standing(now, message.standing, fx);
         let VerifiedElectionVote { vote, highest, .. } = message;
         if self.halted || vote.author == self.me {
             return;
+        }
+        if behind {
+            // Perhaps it only cannot hear the leader.
+            self.send_standing(now, vote.author, fx);
         }
         let newest = self.newest_election_votes.entry(vote.author).or_insert_with(|| vote.clone());
         if vote.term > newest.term {
@@ -250,6 +264,7 @@ impl Engine {
             self.want(obliged.digest);
         }
         self.timers.beat_at = now.mono_ms;
+        self.timers.progress_ms = now.mono_ms;
         self.reset_election_timer(now);
         self.resume_leading();
     }

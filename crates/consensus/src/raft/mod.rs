@@ -95,14 +95,14 @@ impl Outbox {
     }
 }
 
-/// What a turn asks for. In this order: make `blocks`, `commit`, `evidence` and (if set) `safety` durable; send the
+/// What a turn asks for. In this order: make `blocks`, `commits`, `evidence` and (if set) `safety` durable; send the
 /// outbox; execute and answer `committed`.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Blocks to append to the log, parents first.
     pub blocks: Vec<Arc<VerifiedBlock>>,
-    /// A newer commit certificate to append.
-    pub commit: Option<VerifiedCertificate>,
+    /// Newer commit certificates to append, ascending. A long catch-up has several in one turn.
+    pub commits: Vec<VerifiedCertificate>,
     /// New evidence to append and publish.
     pub evidence: Vec<VerifiedEvidence>,
     /// The new safety record, if it changed. If absent, nothing in the outbox is a promise and no sync is needed.
@@ -123,7 +123,7 @@ impl Effects {
     /// True if there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
-            && self.commit.is_none()
+            && self.commits.is_empty()
             && self.evidence.is_empty()
             && self.safety.is_none()
             && self.outbox.is_empty()
@@ -317,7 +317,7 @@ struct Timers {
     standing_ms: BTreeMap<NodeId, u64>,
     /// When this voter's last votes were last sent again.
     resent_ms: u64,
-    /// Last time the committed height rose.
+    /// Last time the committed height rose or a term was entered.
     progress_ms: u64,
 }
 
@@ -403,6 +403,10 @@ impl Engine {
         engine.timers.repair_at = u64::MAX;
         engine.reset_election_timer(now);
         engine.rejoined = engine.rejoin_complete();
+        let obliged = engine.obliged();
+        if obliged.height > engine.tree.root.header.height {
+            engine.want(obliged.digest);
+        }
         engine.resume_leading();
         engine
     }
@@ -498,7 +502,11 @@ impl Engine {
 
     /// `mono_ms` of the next timer.
     pub fn wake_at(&self) -> u64 {
-        if self.halted { u64::MAX } else { self.timers.election_at.min(self.timers.beat_at).min(self.timers.repair_at) }
+        if self.halted {
+            return u64::MAX;
+        }
+        let timers = [self.timers.election_at, self.timers.beat_at, self.timers.repair_at];
+        timers.into_iter().chain(self.stuck_at()).min().unwrap_or(u64::MAX)
     }
 
     fn byzantine(&self) -> bool {

@@ -121,7 +121,9 @@ impl Engine {
                     self.add_block(block, fx);
                 }
                 self.on_commit_certificate(now, commit, fx);
-                if !self.halted && self.target.claim.height > self.tree.root.header.height {
+                // Only a peer whose answer helped is asked at once for more; others wait their turn.
+                let helped = self.tree.root.header.height > root.0;
+                if helped && !self.halted && self.target.claim.height > self.tree.root.header.height {
                     self.catch_up = Some(Want { ask_at: now.mono_ms + 4 * self.patience_ms(), tries: 0 });
                     self.fetch_committed(Some(from), fx);
                 }
@@ -132,7 +134,8 @@ impl Engine {
 
     fn on_wanted_blocks(&mut self, blocks: VerifiedBlocks, last: BlockDigest, fx: &mut Effects) {
         let root = self.tree.root.header.height;
-        let in_window = blocks.blocks.iter().all(|b| b.header.height.0.saturating_sub(root.0) <= WINDOW_HEIGHTS_MAX);
+        let ceiling = self.window_floor().plus(WINDOW_HEIGHTS_MAX);
+        let in_window = blocks.blocks.iter().all(|b| b.header.height <= ceiling);
         if !in_window || self.wanted.remove(&last).is_none() {
             return;
         }

@@ -89,12 +89,21 @@ impl Tree {
         if *digest == self.root.digest { Some(&self.root.frontier) } else { self.node(digest).map(|n| &n.frontier) }
     }
 
-    /// Adds a block whose parent is held. False, and nothing changes, if the parent is missing or the block is known.
+    /// Adds a block whose parent is held. False, and nothing changes, if the parent is missing, the block is known, or its
+    /// height, epoch or term does not follow from its parent's: along any path of the tree heights rise by one and terms
+    /// never fall.
     pub fn insert(&mut self, block: Arc<VerifiedBlock>) -> bool {
         if self.holds(&block.digest) {
             return false;
         }
-        let Some(below) = self.frontier(&block.header.parent) else { return false };
+        let (Some(parent), Some(below)) = (self.header(&block.header.parent), self.frontier(&block.header.parent))
+        else {
+            return false;
+        };
+        let header = &block.header;
+        if Some(header.height) != parent.height.next() || header.epoch != parent.epoch || header.term < parent.term {
+            return false;
+        }
         let mut frontier = below.clone();
         let leaves: Vec<Hash> = block.entries.iter().map(|e| e.leaf()).collect();
         frontier.extend(&leaves);

@@ -13,7 +13,7 @@ use wire::{
 use super::tree::Check;
 use super::votes::Taken;
 use super::{Destination, Effects, Engine, HaltReason, Now, RECENT_HEIGHTS};
-use crate::certificate::{VerifiedCertificate, obliged};
+use crate::certificate::{VerifiedCertificate, check_certificate, obliged};
 use crate::verify::{VerifiedAppend, VerifiedBlock};
 
 /// Votes of a later term kept per author and phase.
@@ -67,10 +67,11 @@ impl Engine {
         }
         let head = self.tree.header(&self.head?)?;
         let in_flight = head.height.0 - self.tree.root.header.height.0;
-        if in_flight >= u64::from(self.parameters.pipeline_max) {
+        // The first block of a term has room whatever the term inherits: without it nothing inherited would ever commit.
+        let first = head.term != self.safety.entered;
+        if in_flight >= u64::from(self.parameters.pipeline_max) && !first {
             return None;
         }
-        let first = head.term != self.safety.entered;
         Some(Room { in_flight, due: first })
     }
 
@@ -175,8 +176,12 @@ impl Engine {
         if proposal.term > self.safety.entered {
             return;
         }
-        let root = self.tree.root.header.height;
-        if proposal.height <= root || proposal.height.0 - root.0 > WINDOW_HEIGHTS_MAX {
+        if proposal.height <= self.tree.root.header.height {
+            // A leader that proposes what is committed has missed the votes that committed it.
+            self.send_standing(now, from, fx);
+            return;
+        }
+        if proposal.height > self.window_floor().plus(WINDOW_HEIGHTS_MAX) {
             return;
         }
         match self.proposals.get(&proposal.height) {
@@ -188,10 +193,18 @@ impl Engine {
             Some(_) => self.resend_votes(now, fx),
             None => {
                 self.proposals.insert(proposal.height, proposal.clone());
+                // A new proposal is a sign of life; a repeated one may be anybody's replay.
+                if self.may_vote() {
+                    self.reset_election_timer(now);
+                }
             }
         }
-        self.reset_election_timer(now);
         self.accept_proposal(proposal, block, fx);
+    }
+
+    /// The height from which windows are counted: a term may inherit a chain of uncommitted blocks longer than a window.
+    pub(super) fn window_floor(&self) -> Height {
+        self.tree.root.header.height.max(self.obliged().height)
     }
 
     fn accept_proposal(&mut self, proposal: Verified<Proposal>, block: Arc<VerifiedBlock>, fx: &mut Effects) {
@@ -332,8 +345,13 @@ impl Engine {
                     return false;
                 }
                 if last.height <= self.tree.root.header.height {
-                    // Everything in the tree descends from the root; was the block voted for the committed one?
-                    return self.recent.get(&last.height).is_some_and(|(d, _)| *d == last.digest);
+                    // Everything in the tree descends from the root; was the block voted for the committed one? So long
+                    // ago that it is forgotten: if the root was committed in this very term, a quorum has voted for it,
+                    // and by intersection no certificate of this term can name anything that conflicts with it.
+                    return match self.recent.get(&last.height) {
+                        Some((committed, _)) => *committed == last.digest,
+                        None => self.tree.root.header.term == term && self.commit.claim.term == term,
+                    };
                 }
                 self.tree.descends(digest, &last.digest)
             }
@@ -413,7 +431,7 @@ impl Engine {
             }
             return;
         }
-        if vote.height.0 - root.0 > 2 * WINDOW_HEIGHTS_MAX {
+        if vote.height > self.window_floor().plus(2 * WINDOW_HEIGHTS_MAX) {
             return;
         }
         if vote.term > self.safety.entered {
@@ -467,13 +485,17 @@ impl Engine {
                 continue;
             }
             let Some(proof) = self.votes.reached(phase, digest, &self.quorum) else { continue };
-            if let Some(certificate) = self.votes.certificate(proof, phase, digest, &self.tree, &self.quorum) {
-                best = Some((claim, certificate));
+            let assembled = self.votes.certificate(proof, phase, digest, &self.tree, &self.quorum);
+            let Some(certificate) = assembled else { continue };
+            // What others would refuse must not enter our record: it could never be shown to anyone.
+            match check_certificate(&certificate, &self.cluster, self.epoch, &self.base, &self.quorum) {
+                Ok(()) => best = Some((claim, VerifiedCertificate::assume(certificate))),
+                Err(why) => fx.alerts.push(format!("votes for height {} make no certificate: {why}", claim.height)),
             }
         }
         let Some((_, certificate)) = best else { return };
         if phase == self.commit_phase() {
-            self.raise_target(certificate, fx);
+            self.raise_target(certificate);
         } else {
             self.raise_lock(certificate, fx);
         }
@@ -522,11 +544,16 @@ impl Engine {
             self.fail(HaltReason::ConflictingCertificate(claim), fx);
             return;
         }
-        self.raise_target(certificate, fx);
-        self.advance_commit(now, fx);
+        if claim.height > self.target.claim.height {
+            self.raise_target(certificate);
+            self.advance_commit(now, fx);
+        } else if claim.height > self.tree.root.header.height && self.tree.holds(&claim.digest) {
+            // On the way to a target whose block is not here yet.
+            self.commit_to(now, certificate, fx);
+        }
     }
 
-    fn raise_target(&mut self, certificate: VerifiedCertificate, _fx: &mut Effects) {
+    fn raise_target(&mut self, certificate: VerifiedCertificate) {
         if certificate.claim.height > self.target.claim.height {
             self.target = certificate;
         }
@@ -538,6 +565,11 @@ impl Engine {
         if claim.height <= self.tree.root.header.height || !self.tree.holds(&claim.digest) {
             return false;
         }
+        self.commit_to(now, self.target.clone(), fx)
+    }
+
+    fn commit_to(&mut self, now: Now, certificate: VerifiedCertificate, fx: &mut Effects) -> bool {
+        let claim = certificate.claim;
         let Some(chain) = self.tree.chain(&claim.digest) else { return false };
         self.journal_chain(&claim.digest, fx);
         for digest in chain {
@@ -553,8 +585,8 @@ impl Engine {
         while self.recent.len() > RECENT_HEIGHTS {
             self.recent.pop_first();
         }
-        self.commit = self.target.clone();
-        fx.commit = Some(self.commit.clone());
+        self.commit = certificate;
+        fx.commits.push(self.commit.clone());
         self.timers.progress_ms = now.mono_ms;
         self.after_commit();
         true
@@ -565,6 +597,10 @@ impl Engine {
         self.votes.prune(root, &self.tree);
         self.proposals = self.proposals.split_off(&root.plus(1));
         self.orphans = self.orphans.split_off(&root.plus(1));
+        // What is still missing below an orphan is asked for; the rest is committed or lost.
+        let needed: Vec<BlockDigest> = self.orphans.values().map(|(_, block)| block.header.parent).collect();
+        let obliged = self.obliged().digest;
+        self.wanted.retain(|digest, _| needed.contains(digest) || *digest == obliged);
         if self.head.is_some_and(|head| !self.tree.holds(&head)) {
             // What this leader proposed last lost to a block it did not propose; it may propose nothing more.
             self.head = None;

@@ -6,7 +6,6 @@ use wire::statement::Claim;
 use wire::{BlockDigest, BlockHeader, Certificate, Evidence, Height, NodeId, Phase, Term, Verified, Vote};
 
 use super::tree::Tree;
-use crate::certificate::VerifiedCertificate;
 use crate::quorum::{Quorum, QuorumReached};
 
 /// What taking a vote in led to.
@@ -38,37 +37,35 @@ impl VoteBook {
             let pair = (first.signed().clone(), vote.into_signed());
             return Taken::Contradiction(Evidence::Votes(Box::new(pair)));
         }
-        let (phase, author, term, digest) = (vote.phase, vote.author, vote.term, vote.digest);
-        mine.insert(vote.height, vote);
-        Taken::Supports(self.spread(phase, author, term, digest, tree))
+        let (phase, author, digest, height) = (vote.phase, vote.author, vote.digest, vote.height);
+        let term = vote.term;
+        mine.insert(height, vote);
+        match tree.node(&digest) {
+            Some(node) if !names(node.header(), term, height) => Taken::Supports(vec![]),
+            Some(_) => Taken::Supports(self.spread(phase, author, term, digest, tree)),
+            None => {
+                self.support.entry((phase, digest)).or_default().insert(author);
+                Taken::Supports(vec![])
+            }
+        }
     }
 
-    /// Counts a vote for a block and for its ancestors of the same term, as far as they are held.
+    /// Counts a vote for a block that is held, and for its ancestors of the same term.
     fn spread(&mut self, phase: Phase, author: NodeId, term: Term, from: BlockDigest, tree: &Tree) -> Vec<BlockDigest> {
         let mut gained = Vec::new();
         let mut at = from;
-        loop {
-            let header = tree.node(&at).map(|node| node.header());
-            // Votes of a term count only for blocks proposed in that term.
-            if header.is_some_and(|h| h.term != term) {
-                break;
-            }
+        // Votes of a term count only for blocks proposed in that term.
+        while let Some(node) = tree.node(&at).filter(|node| node.header().term == term) {
             if !self.support.entry((phase, at)).or_default().insert(author) && at != from {
                 break;
             }
             gained.push(at);
-            match header {
-                Some(header) => at = header.parent,
-                None => break,
-            }
-            if at == tree.root.digest {
-                break;
-            }
+            at = node.header().parent;
         }
         gained
     }
 
-    /// A block became known: those who voted for it support its ancestors too.
+    /// A block became known: those who really voted for it support its ancestors too.
     pub fn block_known(
         &mut self,
         header: &BlockHeader,
@@ -78,16 +75,12 @@ impl VoteBook {
     ) -> Vec<(Phase, BlockDigest)> {
         let mut gained = Vec::new();
         for phase in [Phase::Replicated, Phase::Certified] {
-            let voters = match self.support.get(&(phase, digest)) {
-                Some(_) if header.term != term => {
-                    self.support.remove(&(phase, digest));
-                    continue;
+            // Until now nobody could tell whether a vote's height is the block's.
+            for author in self.support.remove(&(phase, digest)).unwrap_or_default() {
+                let vote = self.votes.get(&(phase, author)).and_then(|mine| mine.get(&header.height));
+                if vote.is_some_and(|v| v.digest == digest) && header.term == term {
+                    gained.extend(self.spread(phase, author, term, digest, tree).into_iter().map(|d| (phase, d)));
                 }
-                Some(voters) => voters.clone(),
-                None => continue,
-            };
-            for author in voters {
-                gained.extend(self.spread(phase, author, term, digest, tree).into_iter().map(|d| (phase, d)));
             }
         }
         gained
@@ -98,8 +91,10 @@ impl VoteBook {
         self.support.get(&(phase, *digest)).and_then(|voters| quorum.reached(voters))
     }
 
-    /// Puts the certificate of a block together from its supporters' votes: for each the lowest vote that names the
-    /// block or a descendant, with the headers that link them.
+    /// Puts the certificate of a block together from its supporters' votes, with the headers that link them.
+    ///
+    /// Votes on different branches above the block cannot be linked by one chain of headers, so the lowest tip is taken
+    /// below which a quorum has voted; `None` if there is no such chain.
     pub fn certificate(
         &self,
         _proof: QuorumReached,
@@ -107,26 +102,34 @@ impl VoteBook {
         digest: &BlockDigest,
         tree: &Tree,
         quorum: &Quorum,
-    ) -> Option<VerifiedCertificate> {
+    ) -> Option<Certificate> {
         let header = tree.node(digest)?.header();
-        let mut votes = Vec::new();
-        let mut highest = (header.height, *digest);
-        for author in self.support.get(&(phase, *digest))? {
-            let mut mine = self.votes.get(&(phase, *author))?.range(header.height..);
-            let (height, vote) = mine.find(|(_, vote)| tree.descends(&vote.digest, digest))?;
-            highest = highest.max((*height, vote.digest));
-            votes.push(vote.signed().clone());
+        let supporters = self.support.get(&(phase, *digest))?;
+        // Every supporter's votes for the block or a descendant of the same term, by the height they really have.
+        let mut votes: Vec<(Height, &Verified<Vote>)> = Vec::new();
+        for author in supporters {
+            let mine = self.votes.get(&(phase, *author)).into_iter().flat_map(|mine| mine.range(header.height..));
+            votes.extend(mine.map(|(height, vote)| (*height, vote)).filter(|(height, vote)| {
+                let named = tree.node(&vote.digest).map(|node| node.header());
+                named.is_some_and(|h| names(h, header.term, *height)) && tree.descends(&vote.digest, digest)
+            }));
         }
-        let claim = Claim { term: header.term, height: header.height, digest: *digest };
-        let headers = if highest.0 == header.height { vec![] } else { linking_headers(tree, digest, &highest.1)? };
-        // Supporters of different branches above the block cannot all be linked by one chain of headers.
-        let linked = |vote: &Vote| {
-            vote.digest == *digest
-                || headers.iter().any(|h| h.height == vote.height) && tree.descends(&highest.1, &vote.digest)
-        };
-        let votes: Vec<_> = votes.into_iter().filter(|v| linked(v.unverified())).collect();
-        quorum.reached(&votes.iter().map(|v| v.unverified().author).collect())?;
-        Some(VerifiedCertificate::assume(Certificate { phase, claim, headers, votes }))
+        votes.sort_by_key(|(height, vote)| (*height, vote.digest));
+        let mut tips: Vec<BlockDigest> = votes.iter().map(|(_, vote)| vote.digest).collect();
+        tips.dedup();
+        for tip in tips {
+            let mut chosen: BTreeMap<NodeId, &Verified<Vote>> = BTreeMap::new();
+            for (_, vote) in votes.iter().filter(|(_, vote)| tree.descends(&tip, &vote.digest)) {
+                chosen.entry(vote.author).or_insert(vote);
+            }
+            if quorum.reached(&chosen.keys().copied().collect()).is_some() {
+                let claim = Claim { term: header.term, height: header.height, digest: *digest };
+                let headers = if tip == *digest { vec![] } else { linking_headers(tree, digest, &tip)? };
+                let votes = chosen.into_values().map(|vote| vote.signed().clone()).collect();
+                return Some(Certificate { phase, claim, headers, votes });
+            }
+        }
+        None
     }
 
     /// Forgets votes at or below a height.
@@ -139,6 +142,11 @@ impl VoteBook {
             self.votes.values().flat_map(|votes| votes.values().map(|v| v.digest)).collect();
         self.support.retain(|(_, digest), _| tree.node(digest).is_some() || named.contains(digest));
     }
+}
+
+/// True if a vote of this term and height can mean this block.
+fn names(header: &BlockHeader, term: Term, height: Height) -> bool {
+    header.height == height && header.term == term
 }
 
 fn linking_headers(tree: &Tree, from: &BlockDigest, to: &BlockDigest) -> Option<Vec<BlockHeader>> {
