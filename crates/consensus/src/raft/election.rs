@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use wire::peer::{ElectionVoteMessage, HeartbeatMessage, Recall};
 use wire::statement::Claim;
-use wire::{ElectionCertificate, ElectionVote, Evidence, Heartbeat, NodeId, PeerMessage, Phase, Term, Verified, Vote};
+use wire::{
+    BlockDigest, ElectionCertificate, ElectionVote, Evidence, Heartbeat, NodeId, PeerMessage, Phase, Term, Verified,
+    Vote,
+};
 
 use super::{Asked, Destination, Effects, Engine, HaltReason, Now};
 use crate::certificate::{VerifiedElection, obliged};
@@ -267,6 +270,26 @@ impl Engine {
         self.timers.progress_ms = now.mono_ms;
         self.reset_election_timer(now);
         self.resume_leading();
+    }
+
+    /// Takes over the election that the leader's first block of the current term carries. This node may have entered the
+    /// term by another quorum's votes, whose highest certificate is another one; what the first block extends is judged by
+    /// the election it carries. Only before this node's first vote in the term, and only if the block does extend what that
+    /// election obliges: anybody may attach any election to a proposal.
+    pub(super) fn adopt_election(&mut self, election: VerifiedElection, parent: &BlockDigest, fx: &mut Effects) {
+        let term = self.safety.entered;
+        let voted = self.safety.replicated.as_ref().is_some_and(|vote| vote.term >= term);
+        let Some(carried) = obliged(&election) else { return };
+        if self.halted || voted || election.term != term || carried.digest != *parent || carried == self.obliged() {
+            return;
+        }
+        let committed = self.commit.claim;
+        if committed.term < term && (carried.term, carried.height) < (committed.term, committed.height) {
+            self.fail(HaltReason::ElectionBelowCommit { term, obliged: carried, committed }, fx);
+            return;
+        }
+        self.safety.election = Some(election);
+        self.safety_dirty = true;
     }
 
     /// Drops what belonged to the term just left, except the blocks that promises refer to.

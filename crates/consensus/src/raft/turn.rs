@@ -158,8 +158,8 @@ impl Engine {
     // ---- proposals received
 
     pub(super) fn on_append_entries(&mut self, now: Now, from: NodeId, append: VerifiedAppend, fx: &mut Effects) {
-        if let Some(election) = append.election {
-            self.on_election(now, election, fx);
+        if let Some(election) = &append.election {
+            self.on_election(now, election.clone(), fx);
         }
         if let Some(claim) = append.claim {
             self.on_commit_certificate(now, claim, fx);
@@ -180,6 +180,9 @@ impl Engine {
             // A leader that proposes what is committed has missed the votes that committed it.
             self.send_standing(now, from, fx);
             return;
+        }
+        if let Some(election) = append.election {
+            self.adopt_election(election, &block.header.parent, fx);
         }
         if proposal.height > self.window_floor().plus(WINDOW_HEIGHTS_MAX) {
             return;
