@@ -73,6 +73,8 @@ pub struct Cluster {
     pub letters: VecDeque<Letter>,
     pub network: Network,
     pub clock_ms: u64,
+    /// How far the wall clock of a node is off.
+    pub skew_ms: BTreeMap<NodeId, i64>,
     /// Receipts as executed by each node.
     pub receipts: BTreeMap<NodeId, BTreeMap<CommandId, Receipt>>,
     /// Block digest... by height, as each node committed it: (state root, number of entries).
@@ -111,6 +113,7 @@ impl Cluster {
             letters: VecDeque::new(),
             network: Box::new(|_| Fate::Deliver),
             clock_ms: 0,
+            skew_ms: BTreeMap::new(),
             receipts: BTreeMap::new(),
             history: BTreeMap::new(),
             evidence: BTreeMap::new(),
@@ -133,6 +136,12 @@ impl Cluster {
         Now { wall: START.plus_ms(self.clock_ms + 1), mono_ms: self.clock_ms }
     }
 
+    /// Both clocks as a node reads them.
+    pub fn now_at(&self, id: NodeId) -> Now {
+        let Now { wall, mono_ms } = self.now();
+        Now { wall: Time(wall.0.saturating_add_signed(self.skew_ms.get(&id).copied().unwrap_or(0))), mono_ms }
+    }
+
     pub fn options() -> Options {
         Options { segment_bytes: 1 << 20, reserve_bytes: 1 << 16, ..Options::default() }
     }
@@ -148,7 +157,7 @@ impl Cluster {
         };
         let (store, _) = store.map_err(|e| e.to_string())?;
         let config = Config { genesis: self.genesis.clone(), me: id, signer: Arc::new(key), pool_commands_max: 10_000 };
-        Replica::open(config, store, self.now(), &mut |_| {}).map_err(|e| e.to_string())
+        Replica::open(config, store, self.now_at(id), &mut |_| {}).map_err(|e| e.to_string())
     }
 
     pub fn start(&mut self, id: NodeId) {
@@ -170,7 +179,7 @@ impl Cluster {
     }
 
     pub fn turn(&mut self, id: NodeId, inputs: Vec<Input>) {
-        let now = self.now();
+        let now = self.now_at(id);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let outputs = node.turn(now, inputs);
         self.take_outputs(id, outputs);
@@ -240,6 +249,7 @@ impl Cluster {
     /// Delivers everything under way and what it causes, then lets `ms` pass.
     pub fn run(&mut self, ms: u64) {
         let end = self.clock_ms + ms;
+        let mut rings = (self.clock_ms, 0);
         loop {
             let mut budget = 200_000;
             while let Some(letter) = self.letters.pop_front() {
@@ -252,6 +262,8 @@ impl Cluster {
                 break;
             }
             self.clock_ms = self.clock_ms.max(next);
+            rings = if rings.0 == self.clock_ms { (rings.0, rings.1 + 1) } else { (self.clock_ms, 0) };
+            assert!(rings.1 < 1_000, "a timer that rings without an end keeps a processor busy");
             for id in self.ids() {
                 if self.nodes.get(&id).is_some_and(|n| n.wake_at() <= self.clock_ms) {
                     self.turn(id, vec![]);
