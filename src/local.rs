@@ -9,6 +9,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use client::HttpClient;
@@ -148,13 +149,25 @@ impl LocalCluster {
     }
 
     /// Starts a node process with a configuration file of the caller's; its streams are appended to `log`.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
     pub fn spawn(&self, config: &Path, log: &Path) -> Result<Child, LocalError> {
+        self.spawn_with(config, log, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::spawn`].
+    pub fn spawn_with(&self, config: &Path, log: &Path, args: &[&str]) -> Result<Child, LocalError> {
         let what = format!("opening {}", log.display());
         let log = File::options().create(true).append(true).open(log).map_err(io_error(what.clone()))?;
         let errors = log.try_clone().map_err(io_error(what))?;
         Command::new(&self.exe)
             .args(["node", "--stop-with-stdin", "--config"])
             .arg(config)
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(errors)
@@ -256,14 +269,25 @@ pub fn free_node_ports() -> Result<Ports, LocalError> {
     Ok(Ports { peer: ports[0], http: ports[1], stream: ports[2] })
 }
 
+/// Ports given out by this process so far, free or not at the time.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
 /// Ports that are free now on loopback, outside the range from which the system draws ports for connections. Starts
-/// looking at a place that differs between processes, so that clusters started at once do not meet.
+/// looking at a place that differs between processes, so that clusters started at once do not meet, and never gives out
+/// the same port twice before all were tried: whoever got one may not have bound it yet.
 fn free_ports(count: usize) -> Result<Vec<u16>, LocalError> {
-    let span = LAST_PORT - FIRST_PORT;
-    let start = (std::process::id().wrapping_mul(97) % u32::from(span)) as u16;
-    let order = (0..span).map(|n| FIRST_PORT + (start + n) % span);
-    let held: Vec<TcpListener> =
-        order.filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(count).collect();
-    let ports: Vec<u16> = held.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.port()).collect();
-    if ports.len() == count { Ok(ports) } else { Err(LocalError::Ports(count)) }
+    let span = u32::from(LAST_PORT - FIRST_PORT);
+    let start = std::process::id().wrapping_mul(97);
+    let mut ports = Vec::with_capacity(count);
+    for _ in 0..span {
+        let n = start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % span;
+        let port = FIRST_PORT + n as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            ports.push(port);
+        }
+        if ports.len() == count {
+            return Ok(ports);
+        }
+    }
+    Err(LocalError::Ports(count))
 }

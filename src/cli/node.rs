@@ -19,6 +19,9 @@ pub(crate) struct Node {
     /// of one voter break its promises to the others.
     #[arg(long)]
     accept_moved_directory: bool,
+    /// What to log: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "JUNO_LOG")]
+    log: tracing::Level,
     #[command(flatten)]
     passphrase: PassphraseArgs,
     /// Also stop when standard input ends. For programs that start nodes: none outlives the program.
@@ -28,6 +31,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
+        tracing_subscriber::fmt()
+            .with_max_level(self.log)
+            .with_writer(std::io::stderr)
+            .with_ansi(style::is_watched())
+            .with_target(false)
+            .init();
         let options = read_node(&self.config, &self.passphrase.source(), self.accept_moved_directory)?;
         for warning in warnings(&options) {
             anstream::eprintln!("{} {warning}", style::paint(style::REFUSAL, "warning:"));

@@ -28,7 +28,7 @@ pub struct Submission {
     pub commands: Vec<SignedCommand>,
     /// Who sent them.
     pub origin: Origin,
-    /// The clients' budget they were read under; given back once they are checked.
+    /// The share of the clients' budget they were read under; given back once the replica has them.
     pub permit: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
@@ -123,7 +123,7 @@ impl Checks {
         }
         let commands_turn = waiting.peer_takes >= PEER_TAKES_IN_A_ROW && !waiting.submissions.is_empty();
         if !commands_turn && let Some(n) = waiting.ready.pop_front() {
-            waiting.peer_takes += 1;
+            waiting.peer_takes = waiting.peer_takes.saturating_add(1);
             let lane = &mut waiting.lanes[n];
             lane.busy = true;
             let count = lane.frames.len().min(FRAMES_PER_TAKE);
@@ -237,8 +237,8 @@ impl Worker {
         }
         self.metrics.checked(all.len());
         let mut verdicts = self.verifier.verify_commands(all).into_iter();
-        for (count, origin, _permit) in rest {
-            let mut admission = Admission { commands: Vec::with_capacity(count), forged: Vec::new(), origin };
+        for (count, origin, permit) in rest {
+            let mut admission = Admission { commands: Vec::with_capacity(count), forged: Vec::new(), origin, permit };
             for verdict in verdicts.by_ref().take(count) {
                 match verdict {
                     Ok(command) => admission.commands.push(command),

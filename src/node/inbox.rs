@@ -10,7 +10,7 @@ use wire::{CommandId, NodeId, Receipt, VerifiedCommand};
 
 use crate::node::desk::Origin;
 use crate::node::limits::{
-    CHECKED_COMMANDS_MAX, REQUESTS_MAX, TURN_COMMANDS_MAX, TURN_MESSAGES_MAX, TURN_REQUESTS_MAX,
+    CHECKED_COMMANDS_MAX, REQUESTS_MAX, TURN_COMMANDS_MAX, TURN_MESSAGES_MAX, TURN_REQUESTS_MAX, TURN_ROWS_MAX,
 };
 
 /// A checked message of a peer.
@@ -33,6 +33,8 @@ pub struct Admission {
     pub forged: Vec<CommandId>,
     /// Who sent them.
     pub origin: Origin,
+    /// The share of the clients' budget they were read under.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A question to the replica. Whoever asks may be gone by the time of the answer; that is no error.
@@ -42,6 +44,17 @@ pub enum Request {
     Query(ledger::Query, oneshot::Sender<ledger::Answer>),
     /// What became of commands.
     Find(Vec<CommandId>, oneshot::Sender<Vec<Option<Receipt>>>),
+}
+
+impl Request {
+    /// Rows it reads, at most.
+    fn rows(&self) -> usize {
+        match self {
+            Request::Query(ledger::Query::Accounts { limit, .. }, _) => (*limit).min(ledger::query::ACCOUNTS_PAGE_MAX),
+            Request::Query(..) => 1,
+            Request::Find(ids, _) => ids.len(),
+        }
+    }
 }
 
 /// What one turn of the replica thread works on.
@@ -138,13 +151,20 @@ impl Inbox {
             lanes = waited.expect("no holder of this lock panics").0;
         }
         let messages = lanes.messages.len().min(TURN_MESSAGES_MAX);
-        let requests = lanes.requests.len().min(TURN_REQUESTS_MAX);
         let mut taken = Taken {
             messages: lanes.messages.drain(..messages).collect(),
             admissions: Vec::new(),
-            requests: lanes.requests.drain(..requests).collect(),
+            requests: Vec::new(),
             stopping: lanes.stopping,
         };
+        let mut rows = 0;
+        while rows < TURN_ROWS_MAX
+            && taken.requests.len() < TURN_REQUESTS_MAX
+            && let Some(request) = lanes.requests.pop_front()
+        {
+            rows += request.rows();
+            taken.requests.push(request);
+        }
         let mut commands = 0;
         while commands < TURN_COMMANDS_MAX
             && let Some(admission) = lanes.admissions.pop_front()
@@ -178,6 +198,10 @@ mod tests {
         }
         assert!(inbox.try_push_request(ask()).is_err());
         assert_eq!(inbox.take(Duration::ZERO).requests.len(), TURN_REQUESTS_MAX);
+        let many = || Request::Find(vec![CommandId::default(); TURN_ROWS_MAX], oneshot::channel().0);
+        let inbox = Inbox::default();
+        (0..3).for_each(|_| inbox.try_push_request(many()).unwrap());
+        assert_eq!(inbox.take(Duration::ZERO).requests.len(), 1, "long lists one at a time");
         inbox.stop();
         assert!(inbox.take(Duration::from_secs(60)).stopping);
         assert!(inbox.try_push_request(ask()).is_err());

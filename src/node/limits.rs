@@ -12,8 +12,14 @@ pub const HANDSHAKES_MAX: usize = 64;
 pub const INBOUND_LINKS_MAX: usize = 4;
 /// Time without a byte in the middle of a frame, or to write one buffer, before a connection is given up.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Silence after which the kernel probes a peer, and time after which unacknowledged bytes end a connection.
+/// Silence after which the kernel probes the other end of a connection.
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
+/// Time after which bytes a peer does not acknowledge end its link.
+pub const PEER_UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+/// The same for clients, who may pause.
+pub const CLIENT_UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+/// Least time between two warnings about connections refused at the peer port.
+pub const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shortest wait before dialling a peer again.
 pub const REDIAL_MIN: Duration = Duration::from_millis(50);
@@ -28,8 +34,10 @@ pub const OFFENCES_PER_LINK_MAX: u32 = 16;
 
 /// Frames waiting for one connected peer.
 pub const OUTBOX_FRAMES_MAX: usize = 4096;
-/// Bytes waiting for one connected peer.
+/// Bytes waiting for one connected peer, at most.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes waiting for all connected peers, shared equally among them; broadcasts count once for each.
+pub const OUTBOXES_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Bytes kept for a peer that is not connected: enough for the messages of a start, too little to go stale.
 pub const OUTBOX_OFFLINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes gathered into one write; larger frames are written by themselves.
@@ -67,6 +75,8 @@ pub const CHECKED_COMMANDS_MAX: usize = 64 * 1024;
 pub const REQUESTS_MAX: usize = 1024;
 /// Queries answered between two turns.
 pub const TURN_REQUESTS_MAX: usize = 64;
+/// Rows read for queries between two turns, except that one query is never split: a millisecond or two.
+pub const TURN_ROWS_MAX: usize = 1024;
 /// Turns whose outcome waits to be told to clients.
 pub const TOLD_TURNS_MAX: usize = 64;
 /// Least time between two published statuses.
@@ -97,6 +107,8 @@ pub const SESSIONS_PER_STREAM_MAX: usize = 1024;
 pub const STREAM_FRAMES_MAX: usize = 4096;
 /// Bytes waiting for one stream's client.
 pub const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes waiting for all streams' clients. Once reached, a stream with more than its share is cut off.
+pub const STREAMS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of a stream's first frame.
 pub const HELLO_BYTES_MAX: usize = 8 * 1024;
 

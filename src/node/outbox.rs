@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use replica::Destination;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use wire::limits::FRAME_BYTES_MAX;
 use wire::{Membership, NodeId};
 
-use crate::node::limits::{OUTBOX_FRAMES_MAX, OUTBOX_OFFLINE_BYTES_MAX, STALL_TIMEOUT, WRITE_BYTES};
+use crate::node::limits::{
+    OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX, OUTBOX_OFFLINE_BYTES_MAX, OUTBOXES_BYTES_MAX, STALL_TIMEOUT, WRITE_BYTES,
+};
 use crate::node::metrics::Metrics;
 
 /// A whole frame, shared among all it is sent to.
@@ -23,7 +27,29 @@ struct Queue {
     bytes: usize,
     frames_max: usize,
     bytes_max: usize,
+    shared: Option<Arc<Shared>>,
     closed: bool,
+}
+
+/// Bytes waiting in many queues together, and the most there may be.
+#[derive(Debug)]
+pub struct Shared {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// What a queue may hold when all together are full.
+    share: usize,
+}
+
+impl Shared {
+    /// A bound for at most `queues` queues.
+    pub fn new(bytes_max: usize, queues: usize) -> Arc<Shared> {
+        Arc::new(Shared { bytes: AtomicUsize::new(0), bytes_max, share: bytes_max / queues.max(1) })
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// The queue. Filled from any thread, emptied by one writer task.
@@ -36,8 +62,15 @@ pub struct Outbox {
 impl Outbox {
     /// An empty queue with its limits.
     pub fn new(frames_max: usize, bytes_max: usize) -> Outbox {
-        let queue = Queue { frames: VecDeque::new(), bytes: 0, frames_max, bytes_max, closed: false };
+        let queue = Queue { frames: VecDeque::new(), bytes: 0, frames_max, bytes_max, shared: None, closed: false };
         Outbox { queue: Mutex::new(queue), ready: Notify::new() }
+    }
+
+    /// An empty queue with its limits, which counts towards a common one.
+    pub fn sharing(frames_max: usize, bytes_max: usize, shared: Arc<Shared>) -> Outbox {
+        let mut outbox = Outbox::new(frames_max, bytes_max);
+        outbox.queue.get_mut().expect("not shared yet").shared = Some(shared);
+        outbox
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -52,8 +85,7 @@ impl Outbox {
             if queue.closed || frame.len() > queue.bytes_max {
                 return 1;
             }
-            queue.bytes += frame.len();
-            queue.frames.push_back(frame);
+            queue.push(frame);
             queue.trim()
         };
         self.ready.notify_one();
@@ -64,12 +96,10 @@ impl Outbox {
     pub fn try_push(&self, frame: FrameBytes) -> bool {
         {
             let mut queue = self.lock();
-            let fits = queue.frames.len() < queue.frames_max && queue.bytes + frame.len() <= queue.bytes_max;
-            if queue.closed || !fits {
+            if queue.closed || !queue.has_room(frame.len()) {
                 return false;
             }
-            queue.bytes += frame.len();
-            queue.frames.push_back(frame);
+            queue.push(frame);
         }
         self.ready.notify_one();
         true
@@ -92,9 +122,8 @@ impl Outbox {
             }
             queue.closed = true;
             if let Some(last) = last {
-                queue.frames.clear();
-                queue.bytes = last.len();
-                queue.frames.push_back(last);
+                while queue.pop().is_some() {}
+                queue.push(last);
             }
         }
         self.ready.notify_one();
@@ -157,6 +186,7 @@ impl Outbox {
 #[derive(Debug)]
 pub struct Outboxes {
     peers: BTreeMap<NodeId, Arc<Outbox>>,
+    connected_bytes_max: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -165,7 +195,18 @@ impl Outboxes {
     pub fn new(membership: &Membership, me: NodeId, metrics: Arc<Metrics>) -> Outboxes {
         let outbox = || Arc::new(Outbox::new(OUTBOX_FRAMES_MAX, OUTBOX_OFFLINE_BYTES_MAX));
         let others = membership.voters.iter().filter(|v| v.id != me);
-        Outboxes { peers: others.map(|v| (v.id, outbox())).collect(), metrics }
+        let connected_bytes_max =
+            (OUTBOXES_BYTES_MAX / membership.voters.len().max(1)).clamp(2 * FRAME_BYTES_MAX, OUTBOX_BYTES_MAX);
+        Outboxes { peers: others.map(|v| (v.id, outbox())).collect(), connected_bytes_max, metrics }
+    }
+
+    /// A link came up or went down: the peer's queue grows, or is cut to what would not be stale by the next link.
+    pub fn set_connected(&self, outbox: &Outbox, connected: bool) {
+        let (max, reason) = match connected {
+            true => (self.connected_bytes_max, "peer_queue_full"),
+            false => (OUTBOX_OFFLINE_BYTES_MAX, "peer_offline"),
+        };
+        self.metrics.dropped(reason, outbox.limit_bytes(max));
     }
 
     /// Queues a frame. Never waits: past a queue's limit its oldest frames make room, and are counted.
@@ -190,9 +231,27 @@ impl Outboxes {
 }
 
 impl Queue {
+    fn has_room(&self, len: usize) -> bool {
+        let crowded = |s: &Arc<Shared>| s.bytes() + len > s.bytes_max && self.bytes + len > s.share;
+        self.frames.len() < self.frames_max
+            && self.bytes + len <= self.bytes_max
+            && !self.shared.as_ref().is_some_and(crowded)
+    }
+
+    fn push(&mut self, frame: FrameBytes) {
+        self.bytes += frame.len();
+        if let Some(shared) = &self.shared {
+            shared.bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        }
+        self.frames.push_back(frame);
+    }
+
     fn pop(&mut self) -> Option<FrameBytes> {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.len();
+        if let Some(shared) = &self.shared {
+            shared.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        }
         Some(frame)
     }
 
@@ -202,6 +261,12 @@ impl Queue {
             dropped += 1;
         }
         dropped
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }
 
@@ -222,6 +287,18 @@ mod tests {
         assert_eq!(peer.bytes(), 95);
         let client = Outbox::new(3, 100);
         assert!(client.try_push(frame(60, 1)) && !client.try_push(frame(60, 2)) && client.try_push(frame(40, 3)));
+    }
+
+    #[test]
+    fn when_all_together_are_full_the_largest_are_cut() {
+        let shared = Shared::new(100, 4);
+        let [greedy, modest] = [(); 2].map(|()| Outbox::sharing(10, 1000, shared.clone()));
+        assert!(greedy.try_push(frame(90, 1)) && modest.try_push(frame(10, 1)));
+        assert!(!greedy.try_push(frame(1, 1)), "has more than its share");
+        assert!(modest.try_push(frame(15, 1)) && !modest.try_push(frame(1, 1)));
+        drop(greedy);
+        assert_eq!(shared.bytes(), 25, "what nobody reads any more does not count");
+        assert!(modest.try_push(frame(75, 1)));
     }
 
     #[tokio::test]

@@ -84,6 +84,21 @@ impl Report {
         }
     }
 
+    /// Adds what another client measured at the same time.
+    pub fn merge(&mut self, other: Report) {
+        self.count += other.count;
+        self.applied += other.applied;
+        self.unanswered += other.unanswered;
+        self.retries += other.retries;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.signing = self.signing.max(other.signing);
+        // Both have the bounds of `Report::new`.
+        self.latency.add(&other.latency).expect("the same bounds");
+        for (code, (count, text)) in other.refused {
+            self.refused.entry(code).or_insert_with(|| (0, text)).0 += count;
+        }
+    }
+
     /// Commands per second.
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64().max(1e-9)

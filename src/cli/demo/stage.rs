@@ -133,6 +133,39 @@ impl Stage {
         Ok((report, longest))
     }
 
+    /// A load submitted through several nodes at once, a part through each.
+    pub async fn load_through(&mut self, nodes: &[usize], count: u64) -> Result<Report, CliError> {
+        let share = count / nodes.len() as u64;
+        let mut clients = Vec::new();
+        for node in nodes {
+            let client = StreamClient::start(self.cluster.client_file()?.stream_config()?);
+            client.prefer(Some(NodeId(*node as u16)));
+            client.ready(PATIENCE).await?;
+            clients.push(client);
+        }
+        let mut loads = tokio::task::JoinSet::new();
+        for (n, mut client) in clients.into_iter().enumerate() {
+            let count = if n == 0 { count - share * (nodes.len() as u64 - 1) } else { share };
+            let make = transfers(self.builder("alice")?, count)?;
+            client.follow(make.session);
+            loads.spawn(async move { load::run(&mut client, make, Shape::Many(1), &mut |_| {}).await });
+        }
+        let mut whole: Option<Report> = None;
+        for report in loads.join_all().await {
+            let report = report?;
+            whole = Some(match whole {
+                None => report,
+                Some(mut whole) => {
+                    whole.merge(report);
+                    whole
+                }
+            });
+        }
+        let report = whole.ok_or_else(|| CliError::new("no node to send through"))?;
+        ensure(report.applied == count, &format!("{} of {count} applied; {}", report.applied, refusals(&report)))?;
+        Ok(report)
+    }
+
     pub fn acknowledged(&self) -> usize {
         self.accepted.len()
     }
