@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use juno::node::tls::{PeerTls, server_name};
 use juno::node::{self, NodeError, Options, ReadAccess};
 use ledger::Operation;
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 use wire::hash::{decode_hex_bytes, encode_hex};
 use wire::peer::Commands;
 use wire::statement::Reply;
@@ -109,6 +112,15 @@ impl Cluster {
     }
 
     async fn start_with(voters: u8, change: impl Fn(&mut Options)) -> Cluster {
+        let mut cluster = Cluster::prepare(voters, change);
+        for options in &cluster.options {
+            cluster.nodes.push(Running::start(options.clone()).await);
+        }
+        cluster
+    }
+
+    /// Everything but the nodes.
+    fn prepare(voters: u8, change: impl Fn(&mut Options)) -> Cluster {
         let genesis = genesis(voters);
         let peers: BTreeMap<NodeId, String> =
             (1..=voters).map(|n| (NodeId(n.into()), free_port().to_string())).collect();
@@ -134,11 +146,7 @@ impl Cluster {
             change(&mut options);
             all.push(options);
         }
-        let mut nodes = Vec::new();
-        for options in &all {
-            nodes.push(Running::start(options.clone()).await);
-        }
-        Cluster { genesis, nodes, dirs, options: all }
+        Cluster { genesis, nodes: Vec::new(), dirs, options: all }
     }
 
     fn id(&self) -> ClusterId {
@@ -253,10 +261,6 @@ async fn four_nodes_agree_answer_and_survive_a_restart() {
     assert_eq!(reply.receipts[0].command, minted.id(&cluster.id()));
     assert_eq!(reply.author, NodeId(3));
 
-    // A retry gives the first result, from any node.
-    let (status, again) = cluster.nodes[3].submit(std::slice::from_ref(&minted)).await;
-    assert_eq!((status, &again["commands"][0]["verdict"]), (202, &json!("done")), "{again}");
-
     for node in &cluster.nodes {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -276,6 +280,10 @@ async fn four_nodes_agree_answer_and_survive_a_restart() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+
+    // A retry gives the first result, from any node.
+    let (status, again) = cluster.nodes[3].submit(std::slice::from_ref(&minted)).await;
+    assert_eq!((status, &again["commands"][0]["verdict"]), (202, &json!("done")), "{again}");
 
     // One node stops and starts again from its own log.
     let last = cluster.nodes.pop().unwrap();
@@ -455,5 +463,115 @@ async fn strangers_and_garbage_at_the_peer_port_change_nothing() {
     assert_eq!(answer["state"], "executed");
     let (_, metrics) = http_text(cluster.nodes[0].http, "GET", "/metrics", "", b"").await;
     assert!(metrics.contains("handshake"), "counted:\n{metrics}");
+    cluster.stop().await;
+}
+
+/// Nodes of a cluster that cannot commit: too few of them run.
+async fn one_of_four(change: impl Fn(&mut Options)) -> Cluster {
+    let mut cluster = Cluster::prepare(4, change);
+    cluster.nodes.push(Running::start(cluster.options[0].clone()).await);
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_clients_are_pushed_back_and_memory_is_bounded() {
+    let cluster = one_of_four(|options| options.pool_commands_max = 100).await;
+    let node = &cluster.nodes[0];
+    let id = cluster.id();
+    let commands: Vec<SignedCommand> =
+        (1..=150).map(|n| cluster.sign("admin", 9, n, 100, create(&format!("a{n}")))).collect();
+    let (status, answer) = node.submit(&commands).await;
+    let count =
+        |verdict: &str| answer["commands"].as_array().unwrap().iter().filter(|c| c["verdict"] == verdict).count();
+    assert_eq!((status, count("accepted"), count("busy")), (202, 100, 50), "{answer}");
+    // Nothing of this one is taken.
+    let late = cluster.sign("admin", 9, 151, 100, create("late"));
+    let list = json!({ "commands": [encode_hex(late.bytes())] }).to_string();
+    let mut tcp = TcpStream::connect(node.http).await.unwrap();
+    let head = format!(
+        "POST /v1/commands HTTP/1.1\r\nHost: juno\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        list.len()
+    );
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    tcp.write_all(list.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.to_lowercase().contains("retry-after: 1"), "{answer}");
+    // What was taken is pending, also for a poll that waits.
+    let (status, pending) = node.get(&format!("/v1/commands/{}/wait?timeout_ms=50", commands[0].id(&id))).await;
+    assert_eq!((status, &pending["state"]), (200, &json!("pending")), "{pending}");
+    let ids: Vec<String> = [&commands[0], &late].iter().map(|c| c.id(&id).to_string()).collect();
+    let body = json!({ "ids": ids, "timeout_ms": 50 }).to_string();
+    let (status, answer) = http(node.http, "POST", "/v1/wait", "", body.as_bytes()).await;
+    assert_eq!((status, &answer["complete"], &answer["commands"][1]["state"]), (200, &json!(false), &json!("unknown")));
+
+    // A stream hears "busy" for every command of a flood; none is lost.
+    let (mut stream, _) = Stream::open(node.stream, id, "").await;
+    let mut sent = 0;
+    for chunk in 0..20u64 {
+        let commands: Vec<SignedCommand> =
+            (1..=100).map(|n| cluster.sign("admin", 1000 + chunk, n, 100, create("x"))).collect();
+        sent += commands.len();
+        stream.send(ClientFrame::Submit(Commands(commands))).await;
+    }
+    let mut busy = 0;
+    while busy < sent {
+        match tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().unwrap() {
+            NodeFrame::Busy(ids) => busy += ids.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (status, health) = node.get("/v1/health").await;
+    assert_eq!((status, &health["healthy"]), (503, &json!(false)), "{health}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_sends_garbage_is_cut_off_kept_out_and_counted() {
+    let cluster = one_of_four(|_| {}).await;
+    let node = &cluster.nodes[0];
+    let membership = Arc::new(cluster.genesis.membership());
+    // The second voter's key, in the hands of somebody who follows no protocol.
+    let tls = PeerTls::new(&cluster.id(), membership, Arc::new(key(2)));
+    let dial = async || {
+        let tcp = TcpStream::connect(node.peer).await.unwrap();
+        TlsConnector::from(tls.dialling(key(1).public())).connect(server_name(), tcp).await.unwrap()
+    };
+    let count = async |line: &str| {
+        let (_, metrics) = http_text(node.http, "GET", "/metrics", "", b"").await;
+        let value = metrics.lines().find_map(|l| l.strip_prefix(line)?.trim().parse::<u64>().ok());
+        value.unwrap_or(0)
+    };
+    let undecodable = r#"juno_peer_offences_total{node="node2",offence="undecodable"}"#;
+    let kept_out = r#"juno_frames_dropped_total{reason="peer_kept_out"}"#;
+    for (bytes, offence) in [
+        (vec![0, 0, 0, 2, 77, 77], undecodable),
+        (vec![0xff; 64], r#"juno_peer_offences_total{node="node2",offence="frame_length"}"#),
+    ] {
+        let mut link = dial().await;
+        link.write_all(&bytes).await.unwrap();
+        link.flush().await.unwrap();
+        let mut end = [0; 1];
+        let ended = tokio::time::timeout(Duration::from_secs(5), link.read(&mut end)).await.expect("cut off");
+        assert!(matches!(ended, Ok(0) | Err(_)));
+        assert_eq!(count(offence).await, 1);
+        // At once again: not let in.
+        let mut link = dial().await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), link.read(&mut end)).await.expect("not let in");
+        assert!(matches!(ended, Ok(0) | Err(_)));
+        assert!(count(kept_out).await >= 1);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // Truncation is no offence: any link may break. And of many links the oldest go.
+    let mut link = dial().await;
+    link.write_all(&[0, 0, 0, 9, 1]).await.unwrap();
+    link.shutdown().await.unwrap();
+    let mut links = Vec::new();
+    for _ in 0..6 {
+        links.push(dial().await);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(count("juno_peer_links_inbound").await, 4);
+    assert_eq!(count(undecodable).await, 1);
     cluster.stop().await;
 }

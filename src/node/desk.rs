@@ -192,7 +192,9 @@ impl Desk {
     /// A stream is gone.
     pub fn forget(&self, client: &Client) {
         let mut books = self.books();
-        for session in books.sessions.remove(&client.id).unwrap_or_default() {
+        // A stream that never followed never submitted, and costs no sweep.
+        let Some(sessions) = books.sessions.remove(&client.id) else { return };
+        for session in sessions {
             if let Some(followers) = books.followers.get_mut(&session) {
                 followers.retain(|f| f.id != client.id);
                 if followers.is_empty() {

@@ -25,6 +25,7 @@ macro_rules! label {
 label!(Code { code });
 label!(Reason { reason });
 label!(Kind { message });
+label!(Queue { queue });
 label!(OffenceLabels { node, offence });
 
 /// All metrics of the node. Labels come from closed sets (voters, message kinds, reasons), so their number is bounded.
@@ -54,7 +55,7 @@ pub struct Metrics {
     links_in: Gauge,
     streams: Gauge,
     http_connections: Gauge,
-    waiting: Family<Kind, Gauge>,
+    waiting: Family<Queue, Gauge>,
     turns: Histogram,
     commit: Histogram,
 }
@@ -126,7 +127,7 @@ impl Metrics {
         r.register("peer_links_inbound", "Links other nodes have dialled", self.links_in.clone());
         r.register("streams", "Client streams open", self.streams.clone());
         r.register("http_connections", "HTTP connections open", self.http_connections.clone());
-        r.register("waiting", "What waits for its turn in this node, by kind", self.waiting.clone());
+        r.register("waiting", "What waits for its turn in this node, by queue", self.waiting.clone());
         let help = "One turn of the replica: admit, order, write, sync, apply";
         r.register_with_unit("turn_duration", help, Unit::Seconds, self.turns.clone());
         let help = "From a block's time, as its proposer stamped it, to its execution here";
@@ -223,8 +224,8 @@ impl Metrics {
     }
 
     /// What waits, as of now.
-    pub fn waiting(&self, kind: &'static str, count: usize) {
-        self.waiting.get_or_create(&Kind { message: kind.into() }).set(gauge(count as u64));
+    pub fn waiting(&self, queue: &'static str, count: usize) {
+        self.waiting.get_or_create(&Queue { queue: queue.into() }).set(gauge(count as u64));
     }
 
     /// All metrics as text, with the replica's status as of now.

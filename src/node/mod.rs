@@ -203,6 +203,7 @@ impl Node {
             desk: desk.clone(),
             stage: stage_seen.clone(),
             budget: stream::clients_budget(),
+            waiting: stream::streams_waiting(),
             metrics: metrics.clone(),
             stop: stop.clone(),
         });

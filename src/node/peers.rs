@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ use wire::{Membership, NodeId};
 use crate::node::checks::Checks;
 use crate::node::frames::{FrameError, FrameReader};
 use crate::node::limits::{
-    HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, INBOUND_LINKS_MAX, KEEPALIVE, OFFENCES_PER_LINK_MAX, OUTBOX_BYTES_MAX,
-    OUTBOX_OFFLINE_BYTES_MAX, PEER_BYTES_MIN, PEERS_BYTES_MAX, PENALTY_MAX, PENALTY_MIN, REDIAL_MAX, REDIAL_MIN,
+    HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, INBOUND_LINKS_MAX, KEEPALIVE, OFFENCES_PER_LINK_MAX, PEER_BYTES_MIN,
+    PEER_UNACKNOWLEDGED, PEERS_BYTES_MAX, PENALTY_MAX, PENALTY_MIN, REDIAL_MAX, REDIAL_MIN, WARNING_INTERVAL,
 };
 use crate::node::metrics::Metrics;
 use crate::node::outbox::{Outbox, Outboxes};
@@ -96,6 +97,7 @@ pub struct Peers {
     metrics: Arc<Metrics>,
     stop: Stop,
     identities: Mutex<HashMap<NodeId, Identity>>,
+    warned: Mutex<Option<Instant>>,
 }
 
 impl Peers {
@@ -116,7 +118,7 @@ impl Peers {
             kept_out_until: None,
         };
         let identities = Mutex::new(membership.voters.iter().map(|v| (v.id, identity())).collect());
-        Arc::new(Peers { tls, membership, outboxes, checks, metrics, stop, identities })
+        Arc::new(Peers { tls, membership, outboxes, checks, metrics, stop, identities, warned: Mutex::new(None) })
     }
 
     fn identities(&self) -> MutexGuard<'_, HashMap<NodeId, Identity>> {
@@ -132,7 +134,7 @@ impl Peers {
         while !outbox.is_closed() {
             let began = Instant::now();
             let ended = self.link_out(&connector, &address, &outbox).await;
-            self.metrics.dropped("peer_offline", outbox.limit_bytes(OUTBOX_OFFLINE_BYTES_MAX));
+            self.outboxes.set_connected(&outbox, false);
             let Err(why) = ended else { return };
             let why = explain(&why);
             if why != told {
@@ -142,7 +144,9 @@ impl Peers {
             if began.elapsed() > REDIAL_MAX {
                 (wait, told) = (REDIAL_MIN, String::new());
             }
-            sleep(jittered(wait)).await;
+            if self.stop.or(sleep(jittered(wait))).await.is_none() {
+                return;
+            }
             wait = (wait * 2).min(REDIAL_MAX);
         }
     }
@@ -151,21 +155,27 @@ impl Peers {
     async fn link_out(&self, connector: &TlsConnector, address: &str, outbox: &Outbox) -> io::Result<()> {
         let connect = async {
             let tcp = TcpStream::connect(address).await?;
-            prepare(&tcp)?;
+            prepare(&tcp, PEER_UNACKNOWLEDGED)?;
             connector.connect(server_name(), tcp).await
         };
-        let link =
-            timeout(HANDSHAKE_TIMEOUT, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let Some(connected) = self.stop.or(timeout(HANDSHAKE_TIMEOUT, connect)).await else { return Ok(()) };
+        let link = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if !self.tls.same_cluster(link.get_ref().1) {
             return Err(io::Error::other(rustls::Error::NoApplicationProtocol));
         }
         let _counted = self.metrics.links_out();
-        tracing::info!(%address, "link up");
-        self.metrics.dropped("peer_queue_full", outbox.limit_bytes(OUTBOX_BYTES_MAX));
+        self.outboxes.set_connected(outbox, true);
         let (mut read, mut write) = tokio::io::split(link);
         // Nothing is ever sent back on this link: whatever can be read is its end.
         let mut nothing = [0; 1];
+        // Only after its handshake does a node learn that the other refused it, so a link is not called up at once.
+        let announce = async {
+            sleep(LINK_SETTLED).await;
+            tracing::info!(%address, "link up");
+            std::future::pending().await
+        };
         tokio::select! {
+            never = announce => never,
             written = outbox.write_to(&mut write) => written,
             ended = read.read(&mut nothing) => Err(match ended {
                 Ok(0) => io::Error::new(io::ErrorKind::ConnectionAborted, "the other node closed the link"),
@@ -195,15 +205,14 @@ impl Peers {
             let (peers, acceptor) = (self.clone(), acceptor.clone());
             tokio::spawn(async move {
                 let handshake = async {
-                    prepare(&tcp)?;
+                    prepare(&tcp, PEER_UNACKNOWLEDGED)?;
                     acceptor.accept(tcp).await
                 };
                 let link = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
                     Ok(Ok(link)) => link,
                     Ok(Err(why)) => {
                         peers.metrics.dropped("handshake_refused", 1);
-                        tracing::debug!(%from, "refused a peer's connection: {}", explain(&why));
-                        return;
+                        return peers.warn_refused(from, &explain(&why));
                     }
                     Err(_) => return peers.metrics.dropped("handshake_timeout", 1),
                 };
@@ -213,6 +222,15 @@ impl Peers {
                     None => peers.metrics.dropped("handshake_refused", 1),
                 }
             });
+        }
+    }
+
+    /// Warns that a connection was refused, but not for each of a flood.
+    fn warn_refused(&self, from: SocketAddr, why: &str) {
+        let mut warned = self.warned.lock().expect("no holder of this lock panics");
+        if warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            *warned = Some(Instant::now());
+            tracing::warn!(%from, "refused a connection at the peer port: {why}");
         }
     }
 
@@ -289,13 +307,16 @@ impl Peers {
     }
 }
 
-/// No delay; and a silent peer is noticed within seconds.
-pub fn prepare(tcp: &TcpStream) -> io::Result<()> {
+/// A link that lived this long was accepted by both ends.
+const LINK_SETTLED: Duration = Duration::from_millis(500);
+
+/// No delay; a silent other end is noticed within seconds, and so is one that takes no bytes for `unacknowledged`.
+pub fn prepare(tcp: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 2).with_retries(3))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(2 * KEEPALIVE))?;
+    socket.set_tcp_user_timeout(Some(unacknowledged))?;
     Ok(())
 }
 

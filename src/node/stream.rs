@@ -18,12 +18,12 @@ use wire::{ClusterId, NodeId};
 use crate::node::desk::{Client, Desk, Origin};
 use crate::node::frames::{Frame, FrameError, FrameReader};
 use crate::node::limits::{
-    CLIENTS_BYTES_MAX, HANDSHAKE_TIMEOUT, HELLO_BYTES_MAX, STALL_TIMEOUT, STOP_TIMEOUT, STREAM_BYTES_MAX,
-    STREAM_FRAMES_MAX, STREAMS_MAX,
+    CLIENT_UNACKNOWLEDGED, CLIENTS_BYTES_MAX, HANDSHAKE_TIMEOUT, HELLO_BYTES_MAX, STALL_TIMEOUT, STOP_TIMEOUT,
+    STREAM_BYTES_MAX, STREAM_FRAMES_MAX, STREAMS_BYTES_MAX, STREAMS_MAX,
 };
 use crate::node::metrics::Metrics;
 use crate::node::options::ReadAccess;
-use crate::node::outbox::Outbox;
+use crate::node::outbox::{Outbox, Shared};
 use crate::node::peers::prepare;
 use crate::node::stop::Stop;
 use crate::node::submit::Submitter;
@@ -45,6 +45,8 @@ pub struct Streams {
     pub stage: watch::Receiver<Stage>,
     /// What clients' frames draw on, shared with HTTP.
     pub budget: Arc<Semaphore>,
+    /// What waits for all streams' clients together.
+    pub waiting: Arc<Shared>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// When to end.
@@ -53,6 +55,11 @@ pub struct Streams {
 
 /// Numbers the streams of this process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The bound on what waits for all streams' clients.
+pub fn streams_waiting() -> Arc<Shared> {
+    Shared::new(STREAMS_BYTES_MAX, STREAMS_MAX)
+}
 
 /// The budget of all clients' requests.
 pub fn clients_budget() -> Arc<Semaphore> {
@@ -92,7 +99,7 @@ impl Streams {
     }
 
     async fn serve_tcp(&self, tcp: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<()> {
-        prepare(&tcp)?;
+        prepare(&tcp, CLIENT_UNACKNOWLEDGED)?;
         match acceptor {
             None => self.serve(tcp).await,
             Some(acceptor) => {
@@ -107,7 +114,7 @@ impl Streams {
         let (read, mut write) = tokio::io::split(io);
         let client = Arc::new(Client {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            outbox: Outbox::new(STREAM_FRAMES_MAX, STREAM_BYTES_MAX),
+            outbox: Outbox::sharing(STREAM_FRAMES_MAX, STREAM_BYTES_MAX, self.waiting.clone()),
         });
         let reading = async {
             let why = self.read(FrameReader::new(read, HELLO_BYTES_MAX, self.budget.clone()), &client).await;

@@ -369,7 +369,8 @@ mod tests {
     async fn an_unknown_key_is_refused() {
         let (accepted, dialled) = dial(tls(9, 1), tls(9, 77), key(1).public()).await;
         assert!(explain(&accepted.unwrap_err()).contains("genesis document does not name"));
-        dialled.unwrap_err();
+        let why = explain(&dialled.unwrap_err());
+        assert!(why.contains("does not know this node's key"), "{why}");
     }
 
     #[tokio::test]

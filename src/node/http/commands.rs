@@ -33,6 +33,7 @@ const BINARY: &str = "application/octet-stream";
 
 /// `POST /v1/commands`
 pub async fn submit(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    api.check_started()?;
     let (bytes, permit) = read_body(&api, &headers, body).await?;
     let binary = headers.get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(BINARY.as_bytes()));
     let commands = if binary { from_binary(&bytes)? } else { from_json(&bytes)? };

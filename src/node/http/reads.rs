@@ -21,11 +21,19 @@ use crate::node::limits::{REPLICA_TIMEOUT, STATUS_AGE_MAX};
 use crate::node::thread::Stage;
 
 impl Api {
+    /// Refuses what needs the replica while there is none yet.
+    pub fn check_started(&self) -> Result<(), ApiError> {
+        match &*self.stage.borrow() {
+            Stage::Opening { progress } => {
+                Err(ApiError::unavailable(format!("the node is starting: {progress}; try again shortly")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a question to the replica and waits for the answer.
     pub async fn ask<T>(&self, request: Request, answer: oneshot::Receiver<T>) -> Result<T, ApiError> {
-        if let Stage::Opening { progress } = &*self.stage.borrow() {
-            return Err(ApiError::unavailable(format!("the node is starting: {progress}; try again shortly")));
-        }
+        self.check_started()?;
         if self.inbox.try_push_request(request).is_err() {
             return Err(ApiError::busy("too many questions wait for the replica"));
         }

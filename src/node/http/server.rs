@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::node::limits::{HANDSHAKE_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_HEADER_TIMEOUT, STOP_TIMEOUT};
+use crate::node::limits::{
+    CLIENT_UNACKNOWLEDGED, HANDSHAKE_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_HEADER_TIMEOUT, STOP_TIMEOUT,
+};
 use crate::node::metrics::Metrics;
 use crate::node::peers::prepare;
 use crate::node::stop::Stop;
@@ -51,7 +53,7 @@ pub async fn serve(
         tokio::spawn(async move {
             let _held = (permit, counted);
             let served = async {
-                prepare(&tcp)?;
+                prepare(&tcp, CLIENT_UNACKNOWLEDGED)?;
                 match acceptor {
                     None => connection(tcp, router, stop).await,
                     Some(acceptor) => {
