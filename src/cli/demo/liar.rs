@@ -29,6 +29,9 @@ const ATTEMPTS: usize = 5;
 /// The honest nodes' patience with a leader that is gone: long enough to put the twins in its place.
 const TIMEOUT_MS: u64 = 4_000;
 
+/// Transfers in one load.
+const LOAD: u64 = 2000;
+
 /// The twins' processes; killed when dropped.
 struct Twins {
     processes: Vec<Child>,
@@ -76,17 +79,26 @@ async fn attempt_once(mut cluster: LocalCluster, figures: &mut Figures) -> Resul
     // Long enough for the leader to certify the last results and have nothing more to say.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let Some(twins) = put_twins_in_place(&mut stage.cluster).await? else { return Ok(false) };
-    // Commands that reach the leader through different nodes reach different twins.
-    let report = stage.load_through(&HONEST, 2000).await?;
-    let Some(offences) = named(&stage.http, Duration::from_secs(5)).await? else { return Ok(false) };
-    say(format!("contained: {}", super::figures::line(&report)));
+    // Commands that reach the leader through different nodes reach different twins, once every link has found its twin.
+    let mut sent = 0;
+    let offences = loop {
+        let report = stage.load_through(&HONEST, LOAD).await?;
+        sent += LOAD;
+        say(format!("contained: {}", super::figures::line(&report)));
+        match named(&stage.http, Duration::from_secs(2)).await? {
+            Some(offences) => break offences,
+            None if sent >= 5 * LOAD => return Ok(false),
+            None => {}
+        }
+    };
     say(format!("named: every honest node holds evidence against node-{LIAR}: {offences}"));
-    let again = stage.load(Shape::Many(1), 2000).await?;
+    let again = stage.load(Shape::Many(1), LOAD).await?;
+    sent += LOAD;
     say(format!("and with the liar still there: {}", super::figures::line(&again)));
     let root = stage::agree(&stage.http, &HONEST, PATIENCE).await?;
     say(format!("the honest nodes' state roots are equal: {}", &root[..8]));
     let balance = stage.balance("Acct2").await?;
-    ensure(balance == "4000%1", &format!("Acct2 holds {balance}, 4000 transfers of 1 were accepted"))?;
+    ensure(balance == format!("{sent}%1"), &format!("Acct2 holds {balance}, {sent} transfers of 1 were accepted"))?;
     for node in HONEST {
         let audit = crate::cli::verify::check(&stage.cluster.data_dir(node), &stage.genesis, &mut |_| {})?.audit;
         let against: Vec<NodeId> = audit.evidence.iter().map(|(node, _)| *node).collect();
@@ -137,7 +149,8 @@ async fn put_twins_in_place(cluster: &mut LocalCluster) -> Result<Option<Twins>,
     // First everyone talks to one twin, then to the other, until each has heard from a quorum that it may vote.
     for (n, own) in twins.ports.iter().enumerate() {
         twins.peers.route(Route::To(n));
-        if !comes_to_lead(own.http).await {
+        if let Err(why) = comes_to_lead(own.http).await {
+            say(format!("twin {n} {why}"));
             return Ok(None);
         }
     }
@@ -145,21 +158,24 @@ async fn put_twins_in_place(cluster: &mut LocalCluster) -> Result<Option<Twins>,
     Ok(Some(twins))
 }
 
-async fn comes_to_lead(http_port: u16) -> bool {
+/// Waits until a twin may vote; it must then lead, or there is nothing to contradict.
+async fn comes_to_lead(http_port: u16) -> Result<(), String> {
     let url = format!("http://127.0.0.1:{http_port}");
     let http = HttpClient::new(vec![HttpNode { id: NodeId(LIAR as u16), url }]);
     let deadline = Instant::now() + Duration::from_millis(2 * TIMEOUT_MS);
+    let mut seen = "does not answer".to_owned();
     while Instant::now() < deadline {
         if let Ok((_, status)) = http.get_any("/v1/status").await {
+            seen = format!("is {} in term {}", text(&status["role"]), status["term"]);
             match status["role"].as_str() {
-                Some("leader") => return true,
+                Some("leader") => return Ok(()),
                 Some("rejoining") => {}
-                _ => return false,
+                _ => return Err(seen),
             }
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    false
+    Err(seen)
 }
 
 fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
