@@ -159,7 +159,10 @@ impl ReplicaThread {
 
     fn open(&self) -> Result<Replica<DirDisk>, NodeError> {
         let fail = |why: String| NodeError::Store { path: self.data.clone(), why };
-        let options = store::Options { accept_moved: self.accept_moved, ..store::Options::default() };
+        let usual = store::Options::default();
+        // The safety record holds up to three certificates, with a statement of some 140 bytes for each voter.
+        let safety_bytes_max = usual.safety_bytes_max + 1024 * self.genesis.voters.len();
+        let options = store::Options { accept_moved: self.accept_moved, safety_bytes_max, ..usual };
         let disk = || DirDisk::create(&self.data).map_err(|e| fail(e.to_string()));
         let mut checked = |p: store::Progress| self.opening(format!("checked {} of {} bytes", p.checked, p.total));
         let (store, found) = match Store::open(disk()?, self.stamp, options, &mut checked) {

@@ -81,7 +81,8 @@ impl Engine {
         let Some(Room { in_flight: 0, .. }) = self.room() else { return false };
         let root = &self.tree.root.header;
         let found = self.executed.get(&root.height);
-        found.is_some_and(|found| found.state_root != root.executed.state_root)
+        let results = |e: &Executed| (e.state_root, e.receipts_root);
+        found.is_some_and(|found| results(found) != results(&root.executed))
     }
 
     /// Proposes a block of `commands`; call only with [`Engine::room`].
