@@ -1,25 +1,21 @@
-//! Signature checks, on threads of their own, before the replica sees anything.
+//! What waits to have its signatures checked.
 //!
-//! Peers' frames go first; clients' commands are pooled over all connections into large batches, taking whatever waits
-//! and never waiting for more. One peer's frames are worked on by one thread at a time, so they stay in order.
+//! Peers' statements go first, in order per peer: one peer's frames are worked on by one thread at a time. Commands that
+//! peers pass on and commands of clients take turns after them: there may be thousands, and a vote must not wait behind
+//! them. Clients' commands are pooled over all connections.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
-use replica::{VerifiedMessage, Verifier};
-use wire::{ClusterId, Membership, NodeId, PeerMessage, SignedCommand};
+use tokio::sync::OwnedSemaphorePermit;
+use wire::{Membership, NodeId, SignedCommand};
 
-use crate::node::desk::{Desk, Origin};
+use crate::node::desk::Origin;
 use crate::node::frames::Frame;
-use crate::node::inbox::{Admission, Inbox, Message};
 use crate::node::limits::{
-    COMMANDS_PER_TAKE, FRAMES_PER_TAKE, PEER_TAKES_IN_A_ROW, SUBMISSIONS_MAX, UNCHECKED_COMMANDS_MAX,
+    COMMANDS_PER_TAKE, FORWARD_BYTES_MAX, FRAMES_PER_TAKE, PEER_TAKES_IN_A_ROW, SUBMISSIONS_MAX, UNCHECKED_COMMANDS_MAX,
 };
-use crate::node::metrics::Metrics;
 use crate::node::peers::Link;
-use crate::node::stop::Alarm;
 
 /// Commands of one client, not checked yet.
 #[derive(Debug)]
@@ -29,31 +25,52 @@ pub struct Submission {
     /// Who sent them.
     pub origin: Origin,
     /// The share of the clients' budget they were read under; given back once the replica has them.
-    pub permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Invariant: a peer stands in `ready` exactly if it has frames and no thread works on it.
+/// A peer's frame, with the link it came over.
+pub type PeerFrame = (Frame, Arc<Link>);
+
+/// Invariant: a peer stands in `ready` exactly if it has statements and no thread works on them, and in
+/// `forward_ready` exactly if it has forwards.
 #[derive(Debug, Default)]
 struct Waiting {
     lanes: Vec<Lane>,
     ready: VecDeque<usize>,
+    forward_ready: VecDeque<usize>,
     submissions: VecDeque<Submission>,
     commands: usize,
     peer_takes: u32,
+    forwards_next: bool,
     stopping: bool,
 }
 
-/// Frames of one peer. Bounded by the peer's budget, which every frame holds a share of.
+/// Frames of one peer. Bounded by the peer's budget, which every frame holds a share of; forwards by half of it, so that
+/// statements always find room.
 #[derive(Debug)]
 struct Lane {
     peer: NodeId,
-    frames: VecDeque<(Frame, Arc<Link>)>,
+    statements: VecDeque<PeerFrame>,
     busy: bool,
+    forwards: VecDeque<PeerFrame>,
+    forward_bytes: usize,
 }
 
-enum Work {
-    Frames { lane: usize, peer: NodeId, frames: Vec<(Frame, Arc<Link>)> },
+/// What a thread is given to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Statements of a peer. To be followed by [`Checks::release`].
+    Statements {
+        /// What to release.
+        lane: usize,
+        /// In the order received.
+        frames: Vec<PeerFrame>,
+    },
+    /// Commands passed on by a peer.
+    Forward(PeerFrame),
+    /// Commands of clients.
     Commands(Vec<Submission>),
+    /// Nothing more: the node stops.
     Stop,
 }
 
@@ -64,10 +81,14 @@ pub struct Checks {
     filled: Condvar,
 }
 
+/// The tag of [`wire::PeerMessage::Forward`], which follows the version byte.
+const FORWARD_TAG: u8 = 8;
+
 impl Checks {
     /// Nothing waiting, from these peers.
     pub fn new(membership: &Membership) -> Checks {
-        let lane = |id| Lane { peer: id, frames: VecDeque::new(), busy: false };
+        let lane =
+            |peer| Lane { peer, statements: VecDeque::new(), busy: false, forwards: VecDeque::new(), forward_bytes: 0 };
         let lanes = membership.voters.iter().map(|v| lane(v.id)).collect();
         Checks { waiting: Mutex::new(Waiting { lanes, ..Waiting::default() }), filled: Condvar::new() }
     }
@@ -76,17 +97,32 @@ impl Checks {
         self.waiting.lock().expect("no holder of this lock panics")
     }
 
-    /// Adds a peer's frame.
-    pub fn push_frame(&self, frame: Frame, link: Arc<Link>) {
+    /// Adds a peer's frame. `false` if it was dropped: commands passed on beyond their bound, which their sender still
+    /// has.
+    pub fn push_frame(&self, frame: Frame, link: Arc<Link>) -> bool {
         let mut waiting = self.lock();
-        let Some(n) = waiting.lanes.iter().position(|lane| lane.peer == link.peer) else { return };
+        let Some(n) = waiting.lanes.iter().position(|lane| lane.peer == link.peer) else { return false };
         let lane = &mut waiting.lanes[n];
-        lane.frames.push_back((frame, link));
-        if lane.frames.len() == 1 && !lane.busy {
+        if frame.content.get(1) == Some(&FORWARD_TAG) {
+            if lane.forward_bytes + frame.size() > FORWARD_BYTES_MAX {
+                return false;
+            }
+            lane.forward_bytes += frame.size();
+            lane.forwards.push_back((frame, link));
+            if lane.forwards.len() > 1 {
+                return true;
+            }
+            waiting.forward_ready.push_back(n);
+        } else {
+            lane.statements.push_back((frame, link));
+            if lane.statements.len() > 1 || lane.busy {
+                return true;
+            }
             waiting.ready.push_back(n);
-            drop(waiting);
-            self.filled.notify_one();
         }
+        drop(waiting);
+        self.filled.notify_one();
+        true
     }
 
     /// Adds a submission, or hands it back if too much waits.
@@ -115,40 +151,39 @@ impl Checks {
         self.filled.notify_all();
     }
 
-    fn take(&self) -> Work {
-        let idle = |w: &mut Waiting| w.ready.is_empty() && w.submissions.is_empty() && !w.stopping;
-        let mut waiting = self.filled.wait_while(self.lock(), idle).expect("no holder of this lock panics");
+    /// Waits for work and takes a bounded share of it.
+    pub fn take(&self) -> Work {
+        let mut waiting = self.filled.wait_while(self.lock(), |w| w.is_idle()).expect("no holder of this lock panics");
         if waiting.stopping {
             return Work::Stop;
         }
-        let commands_turn = waiting.peer_takes >= PEER_TAKES_IN_A_ROW && !waiting.submissions.is_empty();
-        if !commands_turn && let Some(n) = waiting.ready.pop_front() {
-            waiting.peer_takes = waiting.peer_takes.saturating_add(1);
-            let lane = &mut waiting.lanes[n];
-            lane.busy = true;
-            let count = lane.frames.len().min(FRAMES_PER_TAKE);
-            let work = Work::Frames { lane: n, peer: lane.peer, frames: lane.frames.drain(..count).collect() };
-            return work;
+        let others_wait = !waiting.forward_ready.is_empty() || !waiting.submissions.is_empty();
+        if (waiting.peer_takes < PEER_TAKES_IN_A_ROW || !others_wait)
+            && let Some(statements) = waiting.take_statements()
+        {
+            return statements;
         }
         waiting.peer_takes = 0;
-        let mut taken = Vec::new();
-        let mut commands = 0;
-        while commands < COMMANDS_PER_TAKE
-            && let Some(submission) = waiting.submissions.pop_front()
+        waiting.forwards_next = !waiting.forwards_next;
+        if (waiting.forwards_next || waiting.submissions.is_empty())
+            && let Some(forward) = waiting.take_forward()
         {
-            commands += submission.commands.len();
-            taken.push(submission);
+            return Work::Forward(forward);
         }
-        waiting.commands -= commands;
-        Work::Commands(taken)
+        Work::Commands(waiting.take_submissions())
     }
 
-    /// A thread is done with a peer's frames.
-    fn release(&self, n: usize) {
+    /// Takes statements if there are any: between two batches of commands, so that no vote waits for more than one.
+    pub fn take_statements(&self) -> Option<Work> {
+        self.lock().take_statements()
+    }
+
+    /// A thread is done with a peer's statements.
+    pub fn release(&self, n: usize) {
         let mut waiting = self.lock();
         let lane = &mut waiting.lanes[n];
         lane.busy = false;
-        if !lane.frames.is_empty() {
+        if !lane.statements.is_empty() {
             waiting.ready.push_back(n);
             drop(waiting);
             self.filled.notify_one();
@@ -156,98 +191,148 @@ impl Checks {
     }
 }
 
-/// What a checking thread works with.
-#[derive(Clone)]
-pub struct Worker {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Decides what is valid; clones share what they have seen.
-    pub verifier: Verifier,
-    /// Where work comes from.
-    pub checks: Arc<Checks>,
-    /// Where checked messages and commands go.
-    pub inbox: Arc<Inbox>,
-    /// Who tells clients what was refused.
-    pub desk: Arc<Desk>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.forward_ready.is_empty() && self.submissions.is_empty() && !self.stopping
+    }
+
+    fn take_statements(&mut self) -> Option<Work> {
+        let n = self.ready.pop_front()?;
+        self.peer_takes = self.peer_takes.saturating_add(1);
+        let lane = &mut self.lanes[n];
+        lane.busy = true;
+        let count = lane.statements.len().min(FRAMES_PER_TAKE);
+        Some(Work::Statements { lane: n, frames: lane.statements.drain(..count).collect() })
+    }
+
+    /// One forward of one peer; peers take turns.
+    fn take_forward(&mut self) -> Option<PeerFrame> {
+        let n = self.forward_ready.pop_front()?;
+        let lane = &mut self.lanes[n];
+        let forward = lane.forwards.pop_front()?;
+        lane.forward_bytes -= forward.0.size();
+        if !lane.forwards.is_empty() {
+            self.forward_ready.push_back(n);
+        }
+        Some(forward)
+    }
+
+    fn take_submissions(&mut self) -> Vec<Submission> {
+        let mut taken = Vec::new();
+        let mut commands = 0;
+        while commands < COMMANDS_PER_TAKE
+            && let Some(submission) = self.submissions.pop_front()
+        {
+            commands += submission.commands.len();
+            taken.push(submission);
+        }
+        self.commands -= commands;
+        taken
+    }
 }
 
-impl Worker {
-    /// Starts a thread.
-    pub fn spawn(self, n: usize, alarm: Alarm) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name(format!("juno-check-{n}")).spawn(move || {
-            let _alarm = alarm;
-            self.run();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::limits::FRAME_OVERHEAD_BYTES;
+    use tokio::sync::{Semaphore, oneshot};
+    use wire::peer::Commands;
+    use wire::{FaultModel, Name, PeerMessage, SecretKey, Voter};
+
+    fn checks() -> Checks {
+        let voter = |n: u8| Voter {
+            id: NodeId(n.into()),
+            name: Name::new(&format!("n{n}")).unwrap(),
+            key: SecretKey::from_seed([n; 32]).public(),
+            weight: 1,
+        };
+        Checks::new(&Membership {
+            epoch: wire::Epoch(1),
+            fault_model: FaultModel::Byzantine,
+            faulty_weight: 1,
+            voters: (1..=4).map(voter).collect(),
         })
     }
 
-    fn run(self) {
-        loop {
-            match self.checks.take() {
-                Work::Frames { lane, peer, frames } => {
-                    for (frame, link) in frames {
-                        self.check_frame(peer, frame, &link);
-                    }
-                    self.checks.release(lane);
-                }
-                Work::Commands(submissions) => self.check_commands(submissions),
-                Work::Stop => return,
+    fn push(checks: &Checks, peer: u16, content: &[u8]) -> bool {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        checks.push_frame(Frame { content: content.to_vec(), permit }, Link::new(NodeId(peer), 0))
+    }
+
+    fn submit(checks: &Checks) {
+        let origin = Origin::Http(oneshot::channel().0);
+        checks.try_push(Submission { commands: vec![], origin, permit: None }).unwrap();
+    }
+
+    /// What is taken, as text: `s2:5,6` for statements 5 and 6 of peer 2, `f3` for a forward of peer 3, `c` for clients.
+    fn take(checks: &Checks) -> String {
+        match checks.take() {
+            Work::Statements { lane, frames } => {
+                checks.release(lane);
+                let numbers: Vec<String> = frames.iter().map(|(f, _)| f.content[2].to_string()).collect();
+                format!("s{}:{}", frames[0].1.peer, numbers.join(","))
             }
+            Work::Forward((_, link)) => format!("f{}", link.peer),
+            Work::Commands(_) => "c".into(),
+            Work::Stop => "stop".into(),
         }
     }
 
-    fn check_frame(&self, from: NodeId, frame: Frame, link: &Link) {
-        if link.is_closed_for_cause() {
-            return;
-        }
-        let message = match PeerMessage::from_frame(&frame.content) {
-            Ok(message) => message,
-            Err(why) => {
-                self.metrics.offence(from, "undecodable");
-                link.close_for_cause(format!("a frame that is not a message: {why}"));
-                return;
-            }
-        };
-        let name = message.name();
-        drop(frame.content);
-        match self.verifier.verify(from, message) {
-            Ok(message) => {
-                self.metrics.received(name);
-                self.inbox.push_message(Message { from, message, permit: frame.permit });
-            }
-            Err(offence) => {
-                tracing::warn!(peer = %from, message = name, "refused: {offence}");
-                self.metrics.offence(from, offence.name());
-                link.offend(&offence.to_string());
-                if let Some(evidence) = offence.evidence() {
-                    let message = VerifiedMessage::Evidence(evidence);
-                    self.inbox.push_message(Message { from, message, permit: frame.permit });
-                }
-            }
-        }
+    const FORWARD: &[u8] = &[1, FORWARD_TAG, 0];
+
+    #[test]
+    fn the_tag_is_the_codecs() {
+        assert_eq!(PeerMessage::Forward(Commands(vec![])).to_frame()[4..6], [1, FORWARD_TAG]);
     }
 
-    fn check_commands(&self, submissions: Vec<Submission>) {
-        let mut all = Vec::new();
-        let mut rest = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            rest.push((submission.commands.len(), submission.origin, submission.permit));
-            all.extend(submission.commands);
-        }
-        self.metrics.checked(all.len());
-        let mut verdicts = self.verifier.verify_commands(all).into_iter();
-        for (count, origin, permit) in rest {
-            let mut admission = Admission { commands: Vec::with_capacity(count), forged: Vec::new(), origin, permit };
-            for verdict in verdicts.by_ref().take(count) {
-                match verdict {
-                    Ok(command) => admission.commands.push(command),
-                    Err(signed) => admission.forged.push(signed.id(&self.cluster)),
-                }
-            }
-            if let Err(admission) = self.inbox.try_push_admission(admission) {
-                self.desk.turn_away(admission);
-            }
-        }
+    #[test]
+    fn statements_first_then_forwards_and_clients_in_turn() {
+        let checks = checks();
+        submit(&checks);
+        push(&checks, 2, FORWARD);
+        push(&checks, 2, FORWARD);
+        push(&checks, 3, FORWARD);
+        push(&checks, 2, &[1, 2, 50]);
+        push(&checks, 3, &[1, 2, 60]);
+        push(&checks, 2, &[1, 2, 51]);
+        let order: Vec<String> = (0..6).map(|_| take(&checks)).collect();
+        assert_eq!(order, ["s2:50,51", "s3:60", "f2", "c", "f3", "f2"]);
+        checks.stop();
+        assert_eq!(take(&checks), "stop");
+    }
+
+    #[test]
+    fn statements_do_not_starve_clients() {
+        let checks = checks();
+        submit(&checks);
+        let order: Vec<String> = (0..=PEER_TAKES_IN_A_ROW)
+            .map(|n| {
+                push(&checks, 2, &[1, 2, n as u8]);
+                take(&checks)
+            })
+            .collect();
+        assert_eq!(order.last().map(String::as_str), Some("c"));
+        assert!(order[..order.len() - 1].iter().all(|o| o.starts_with("s2")), "{order:?}");
+    }
+
+    #[test]
+    fn one_thread_at_a_time_per_peer() {
+        let checks = checks();
+        push(&checks, 2, &[1, 2, 1]);
+        let Work::Statements { lane, .. } = checks.take() else { panic!() };
+        push(&checks, 2, &[1, 2, 2]);
+        assert!(checks.take_statements().is_none(), "in work");
+        checks.release(lane);
+        assert_eq!(take(&checks), "s2:2");
+    }
+
+    #[test]
+    fn forwards_leave_room_for_statements() {
+        let checks = checks();
+        let mut big = FORWARD.to_vec();
+        big.resize(FORWARD_BYTES_MAX / 2 - FRAME_OVERHEAD_BYTES, 0);
+        assert!(push(&checks, 2, &big) && push(&checks, 2, &big) && !push(&checks, 2, FORWARD));
+        assert!(push(&checks, 3, FORWARD), "each peer has its own bound");
+        assert!(push(&checks, 2, &[1, 2, 9]));
     }
 }

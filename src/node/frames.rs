@@ -19,6 +19,13 @@ pub struct Frame {
     pub permit: OwnedSemaphorePermit,
 }
 
+impl Frame {
+    /// What it counts as.
+    pub fn size(&self) -> usize {
+        FRAME_OVERHEAD_BYTES + self.content.len()
+    }
+}
+
 /// Why no further frame comes.
 #[derive(Debug, Error)]
 pub enum FrameError {

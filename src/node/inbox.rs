@@ -20,8 +20,9 @@ pub struct Message {
     pub from: NodeId,
     /// The message.
     pub message: VerifiedMessage,
-    /// Its share of the peer's budget, given back once the replica has it.
-    pub permit: OwnedSemaphorePermit,
+    /// Its share of the peer's budget, given back once the replica has it. Forwarded commands give theirs back once
+    /// checked: there are several messages to a frame of them.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The checked commands of one submission, and who waits to hear of them.

@@ -46,7 +46,10 @@ pub const WRITE_BYTES: usize = 64 * 1024;
 /// Bytes of all peers' frames between their sockets and the replica, shared equally among the voters.
 pub const PEERS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of one peer's frames between its sockets and the replica, at least.
-pub const PEER_BYTES_MIN: usize = 2 * FRAME_BYTES_MAX;
+pub const PEER_BYTES_MIN: usize = 4 * FRAME_BYTES_MAX;
+/// Bytes of commands passed on by one peer that wait to be checked; beyond, they are dropped, for their sender keeps
+/// them. Half of a peer's bytes, so that statements find room.
+pub const FORWARD_BYTES_MAX: usize = PEER_BYTES_MIN / 2;
 /// What a queued frame is counted as beyond its own bytes.
 pub const FRAME_OVERHEAD_BYTES: usize = 256;
 /// Frames of one peer a worker takes at once.
@@ -62,7 +65,7 @@ pub const UNCHECKED_COMMANDS_MAX: usize = 64 * 1024;
 pub const SUBMISSIONS_MAX: usize = 16 * 1024;
 /// Commands a worker takes at once. Two full batches: a vote that arrives meanwhile waits a few milliseconds.
 pub const COMMANDS_PER_TAKE: usize = 512;
-/// Takes of peers' frames in a row while commands wait; then commands get one.
+/// Takes of peers' statements in a row while commands wait; then commands get one.
 pub const PEER_TAKES_IN_A_ROW: u32 = 8;
 
 /// Messages of peers given to the replica in one turn.

@@ -6,7 +6,8 @@
 //!  streams, HTTP ─commands▶└────────┘          └───────┘      └─────────────────┘──▶ desk ──▶ streams, HTTP
 //! ```
 //!
-//! * [`checks`]: decoding and signatures, on threads of their own; peers first, clients in large batches.
+//! * [`checks`], [`worker`]: decoding and signatures, on threads of their own; peers' statements first, commands in
+//!   large batches.
 //! * [`inbox`], [`thread`]: three bounded lanes, and the thread that owns the replica.
 //! * [`outbox`], [`peers`], [`tls`]: mutual TLS 1.3 links, bound to the keys of the membership.
 //! * [`desk`], [`recent`]: who asked, who is told; signs replies.
@@ -35,6 +36,7 @@ pub mod stream;
 pub mod submit;
 pub mod thread;
 pub mod tls;
+pub mod worker;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -54,7 +56,7 @@ pub use endpoints::Endpoints;
 pub use error::NodeError;
 pub use options::{Options, ReadAccess, TlsFiles};
 
-use checks::{Checks, Worker};
+use checks::Checks;
 use desk::Desk;
 use endpoints::bind;
 use http::Api;
@@ -68,6 +70,7 @@ use stream::Streams;
 use submit::Submitter;
 use thread::{ReplicaThread, Stage};
 use tls::PeerTls;
+use worker::Worker;
 
 /// Runs a node until `shutdown` completes, or until it cannot go on.
 ///

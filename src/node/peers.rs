@@ -42,7 +42,8 @@ pub struct Link {
 }
 
 impl Link {
-    fn new(peer: NodeId, number: u64) -> Arc<Link> {
+    /// An open link.
+    pub fn new(peer: NodeId, number: u64) -> Arc<Link> {
         Arc::new(Link {
             peer,
             number,
@@ -245,7 +246,10 @@ impl Peers {
         let reading = async {
             loop {
                 match frames.next().await {
-                    Ok(frame) => self.checks.push_frame(frame, handle.clone()),
+                    Ok(frame) => {
+                        let taken = self.checks.push_frame(frame, handle.clone());
+                        self.metrics.dropped("forwards_full", usize::from(!taken));
+                    }
                     Err(why) => break why,
                 }
             }

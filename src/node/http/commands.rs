@@ -54,7 +54,7 @@ pub async fn submit(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body)
 }
 
 /// 202 if anything was taken in; else 429 if anything may be sent again, else 400.
-fn answer_submission(ids: &[CommandId], verdicts: &HashMap<CommandId, Verdict>, may_read: bool) -> Response {
+pub(super) fn answer_submission(ids: &[CommandId], verdicts: &HashMap<CommandId, Verdict>, may_read: bool) -> Response {
     let verdict = |id: &CommandId| verdicts.get(id).unwrap_or(&Verdict::Busy);
     let list: Vec<Value> = ids.iter().map(|id| answers::verdict(id, verdict(id), may_read)).collect();
     let taken = ids.iter().any(|id| matches!(verdict(id), Verdict::Accepted | Verdict::Done(_)));
