@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use juno::node::tls::{PeerTls, server_name};
-use juno::node::{self, NodeError, Options, ReadAccess};
+use juno::node::{self, NodeError, Options, ReadAccess, TlsFiles};
 use ledger::Operation;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -443,7 +443,7 @@ async fn bad_options_are_named() {
     assert!(why.contains("key file"), "{why}");
     let why = fails(options(&|_| {})).await;
     assert!(why.contains("data directory"), "in use by the running node: {why}");
-    let missing = juno::node::TlsFiles { cert: "/nonexistent/cert.pem".into(), key: "/nonexistent/key.pem".into() };
+    let missing = TlsFiles { cert: "/nonexistent/cert.pem".into(), key: "/nonexistent/key.pem".into() };
     let why = fails(options(&|o| o.http_tls = Some(missing.clone()))).await;
     assert!(why.contains("http_tls.cert") && why.contains("/nonexistent/cert.pem"), "{why}");
     cluster.stop().await;
@@ -574,4 +574,52 @@ async fn a_voter_that_sends_garbage_is_cut_off_kept_out_and_counted() {
     assert_eq!(count("juno_peer_links_inbound").await, 4);
     assert_eq!(count(undecodable).await, 1);
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_may_be_served_over_tls() {
+    let files = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["node.example".into()]).unwrap();
+    let paths = TlsFiles { cert: files.path().join("cert.pem"), key: files.path().join("key.pem") };
+    std::fs::write(&paths.cert, made.cert.pem()).unwrap();
+    std::fs::write(&paths.key, made.signing_key.serialize_pem()).unwrap();
+    let cluster = Cluster::start_with(1, |options| options.http_tls = Some(paths.clone())).await;
+    let node = &cluster.nodes[0];
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let dial = async |to| {
+        let tcp = TcpStream::connect(to).await.unwrap();
+        connector.connect("node.example".try_into().unwrap(), tcp).await.unwrap()
+    };
+    let mut tls = dial(node.http).await;
+    tls.write_all(b"GET /v1/totals HTTP/1.1\r\nHost: juno\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let mut tls = dial(node.stream).await;
+    let hello = ClientFrame::Hello(Hello { cluster: cluster.id(), token: String::new() });
+    tls.write_all(&hello.to_frame()).await.unwrap();
+    let len = tls.read_u32().await.unwrap();
+    let mut content = vec![0; len as usize];
+    tls.read_exact(&mut content).await.unwrap();
+    assert!(matches!(NodeFrame::from_frame(&content), Ok(NodeFrame::Welcome(_))));
+
+    // Plain HTTP gets no answer.
+    let mut tcp = TcpStream::connect(node.http).await.unwrap();
+    tcp.write_all(b"GET /v1/health HTTP/1.1\r\nHost: juno\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tcp.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"));
+    cluster.stop().await;
+
+    // Key and certificate that do not belong together are named at the start.
+    let other = rcgen::generate_simple_self_signed(vec!["other".into()]).unwrap();
+    std::fs::write(&paths.key, other.signing_key.serialize_pem()).unwrap();
+    let options = Cluster::prepare(1, |options| options.http_tls = Some(paths.clone())).options.remove(0);
+    let why = node::run(options, std::future::pending()).await.unwrap_err().to_string();
+    assert!(why.contains("http_tls.key") && why.contains("belong together"), "{why}");
 }
