@@ -1,8 +1,8 @@
 //! What waits to have its signatures checked.
 //!
-//! Peers' statements go first, in order per peer: one peer's frames are worked on by one thread at a time. Commands that
-//! peers pass on and commands of clients take turns after them: there may be thousands, and a vote must not wait behind
-//! them. Clients' commands are pooled over all connections.
+//! Peers' statements go first, in order per peer: one peer's frames are worked on by one thread at a time. Commands
+//! that peers pass on and commands of clients take turns after them: there may be thousands, and a vote must not wait
+//! behind them. Clients' commands are pooled over all connections.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -45,8 +45,8 @@ struct Waiting {
     stopping: bool,
 }
 
-/// Frames of one peer. Bounded by the peer's budget, which every frame holds a share of; forwards by half of it, so that
-/// statements always find room.
+/// Frames of one peer. Bounded by the peer's budget, which every frame holds a share of; forwards by half of it, so
+/// that statements always find room.
 #[derive(Debug)]
 struct Lane {
     peer: NodeId,
@@ -264,7 +264,8 @@ mod tests {
         checks.try_push(Submission { commands: vec![], origin, permit: None }).unwrap();
     }
 
-    /// What is taken, as text: `s2:5,6` for statements 5 and 6 of peer 2, `f3` for a forward of peer 3, `c` for clients.
+    /// What is taken, as text: `s2:5,6` for statements 5 and 6 of peer 2, `f3` for a forward of peer 3, `c` for
+    /// clients.
     fn take(checks: &Checks) -> String {
         match checks.take() {
             Work::Statements { lane, frames } => {

@@ -1,7 +1,8 @@
 //! HTTP API, version 1: JSON for people and tools, one binary form for bulk submission, metrics as text.
 //!
-//! `docs/http.md` lists every endpoint with examples. Commands are signed, so sending one needs no token. Whatever tells
-//! balances or results needs a read token where the node has any; health, status, evidence and metrics tell neither.
+//! `docs/http.md` lists every endpoint with examples. Commands are signed, so sending one needs no token. Whatever
+//! tells balances or results needs a read token where the node has any; health, status, evidence and metrics tell
+//! neither.
 
 mod answers;
 mod commands;
