@@ -7,7 +7,7 @@ mod evil;
 mod support;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use adversary::Adversary;
@@ -15,6 +15,7 @@ use evil::{Forge, Watch, assert_one_chain, assert_only_guilty, log, seeds};
 use replica::Replica;
 use store::{MemDisk, SplitMix};
 use support::{Cluster, Fate};
+use wire::peer::Blocks;
 use wire::statement::Claim;
 use wire::{FaultModel, Genesis, NodeId, PeerMessage, Phase};
 
@@ -79,6 +80,117 @@ fn s4_an_equivocating_leader_never_splits_the_rest() {
     assert!(split > 5 && committed_early > 5, "both ends must occur: {split} stuck, {committed_early} committed");
 }
 
+/// Who voted `replicated` for a block, as far as the tape shows.
+fn voters_for(tape: &evil::Tape, claim: Claim) -> BTreeSet<u16> {
+    let author = |l: &support::Letter| match &l.message {
+        PeerMessage::Vote(v) if v.unverified().claim() == claim => Some(v.unverified().author.0),
+        _ => None,
+    };
+    tape.borrow().iter().filter_map(author).collect()
+}
+
+/// Gives a node a proposal whose parent it lacks, and then the parent, as it asks for it.
+fn propose_on_a_fetched_parent(c: &mut Cluster, leader: u16, to: u16, proposal: PeerMessage, parent: wire::Block) {
+    c.post(NodeId(leader), NodeId(to), proposal);
+    c.run(1);
+    let blocks = Blocks { blocks: vec![parent], commit: None };
+    c.post(NodeId(leader), NodeId(to), PeerMessage::Blocks(Box::new(blocks)));
+    c.run(1);
+}
+
+/// A voter's votes of one term form one chain: having voted for A it does not vote for a descendant of B, however far
+/// that is ahead, and does vote for a descendant of A.
+#[test]
+fn s4_votes_of_a_term_form_one_chain() {
+    let mut c = Cluster::new(FaultModel::Byzantine, 4);
+    c.run(50);
+    c.set_up();
+    c.run(600);
+    c.nodes.remove(&NodeId(0));
+    let tape = evil::tape(&mut c);
+    let forge = Forge::of(&c);
+    let tip = log(&c, 1).tip;
+    let (a, a_tip) = tip.child(&c, 1, vec![], 3);
+    let (b, b_tip) = tip.child(&c, 1, vec![], 5);
+    let (b2, b2_tip) = b_tip.child(&c, 1, vec![], 5);
+    let (a2, a2_tip) = a_tip.child(&c, 1, vec![], 5);
+    let (a3, a3_tip) = a2_tip.child(&c, 1, vec![], 5);
+    c.post(NodeId(0), NodeId(1), forge.append(0, 1, a, None));
+    c.run(1);
+    assert!(voters_for(&tape, a_tip.claim(&c, 1)).contains(&1));
+    propose_on_a_fetched_parent(&mut c, 0, 1, forge.append(0, 1, b2, None), b);
+    assert_eq!(c.nodes[&NodeId(1)].status().uncommitted, 3, "it holds A, B and the block above B");
+    assert!(voters_for(&tape, b2_tip.claim(&c, 1)).is_empty());
+    propose_on_a_fetched_parent(&mut c, 0, 1, forge.append(0, 1, a3, None), a2);
+    assert!(voters_for(&tape, a3_tip.claim(&c, 1)).contains(&1), "teeth: the same on the other branch");
+}
+
+/// The first block of a term must extend the block that its election obliges: neither a block beside it is voted for,
+/// nor, later, one that descends from such a block through blocks of the term.
+#[test]
+fn s4_a_first_block_beside_the_obliged_one_is_refused() {
+    let mut c = Cluster::new(FaultModel::Byzantine, 4);
+    c.run(50);
+    c.set_up();
+    c.run(600);
+    let forge = Forge::of(&c);
+    let tip = log(&c, 0).tip;
+    // A block is certified by all and committed by none.
+    let tape = evil::Tape::default();
+    let ours = tape.clone();
+    c.network = Box::new(move |letter| {
+        ours.borrow_mut().push(letter.clone());
+        match &letter.message {
+            PeerMessage::Vote(v) if v.unverified().phase == Phase::Certified => Fate::Drop,
+            _ => Fate::Deliver,
+        }
+    });
+    c.submit_text(0, "alice", "transfer(A->B, 1%1)");
+    c.run(100);
+    // The leader of term 2 is the test's from here.
+    c.nodes.remove(&NodeId(1));
+    while c.term(0) < 2 {
+        c.run(10);
+    }
+    let asked = tape.borrow().iter().rev().find_map(|l| match &l.message {
+        PeerMessage::ElectionVote(m) => m.highest.clone(),
+        _ => None,
+    });
+    let certificate = asked.expect("somebody asked for term 2");
+    let certified = tape.borrow().iter().find_map(|l| match &l.message {
+        PeerMessage::AppendEntries(m) if m.proposal.unverified().digest == certificate.claim.digest => {
+            Some(m.block.clone())
+        }
+        _ => None,
+    });
+    let certified = certified.unwrap();
+    assert_eq!(certified.header.parent, tip.digest(&c));
+    let election = forge.election(2, &[0, 2, 3], &certificate);
+    let (beside, beside_tip) = tip.child(&c, 2, vec![], 5);
+    let (later, later_tip) = beside_tip.child(&c, 2, vec![], 5);
+    for to in [2, 3] {
+        c.post(NodeId(1), NodeId(to), forge.append(1, 2, beside.clone(), Some(election.clone())));
+        c.run(1);
+        propose_on_a_fetched_parent(&mut c, 1, to, forge.append(1, 2, later.clone(), None), beside.clone());
+        assert_eq!(c.term(to), 2);
+        assert_eq!(c.nodes[&NodeId(to)].status().uncommitted, 3);
+    }
+    // Node 0 hears only the later one.
+    propose_on_a_fetched_parent(&mut c, 1, 0, forge.append(1, 2, later, None), beside);
+    assert!(voters_for(&tape, beside_tip.claim(&c, 2)).is_empty());
+    assert!(voters_for(&tape, later_tip.claim(&c, 2)).is_empty());
+    // Teeth: a block of the term on the obliged one is voted for at once.
+    let mut frontier = tip.frontier.clone();
+    frontier.extend(&certified.leaves());
+    let obliged = evil::Tip { header: certified.header.clone(), frontier };
+    let (_, first_tip) = obliged.child(&c, 2, vec![], 5);
+    let (second, second_tip) = first_tip.child(&c, 2, vec![], 5);
+    let (first, _) = obliged.child(&c, 2, vec![], 5);
+    propose_on_a_fetched_parent(&mut c, 1, 2, forge.append(1, 2, second, None), first);
+    assert!(voters_for(&tape, second_tip.claim(&c, 2)).contains(&2));
+    assert_only_guilty(&c, &[1], "first block");
+}
+
 fn weighted(weights: &[u64], faulty: u64) -> Genesis {
     let mut genesis = support::genesis(FaultModel::Byzantine, weights.len() as u16);
     for (voter, weight) in genesis.voters.iter_mut().zip(weights) {
@@ -126,8 +238,9 @@ fn random_run(genesis: Genesis, guilty: &[u16], seed: u64, rounds: u64) -> (BTre
     let tape = evil::Tape::default();
     let (ours, bad, kept, text) = (watch.clone(), guilty.to_vec(), tape.clone(), context.clone());
     c.network = Box::new(move |letter| {
-        if !bad.contains(&letter.from.0) {
-            ours.borrow_mut().letter(letter, &text);
+        match bad.contains(&letter.from.0) {
+            true => ours.borrow_mut().learn(letter),
+            false => ours.borrow_mut().letter(letter, &text),
         }
         kept.borrow_mut().push(letter.clone());
         Fate::Deliver
@@ -293,6 +406,7 @@ fn twins_run(seed: u64) -> (bool, bool) {
             ours.borrow_mut().letter(letter, &text);
             return Fate::Deliver;
         }
+        ours.borrow_mut().learn(letter);
         let heard = map.borrow().get(&letter.to).copied().unwrap_or(2);
         if heard == 2 || heard == who.get() { Fate::Deliver } else { Fate::Drop }
     });

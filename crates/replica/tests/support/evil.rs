@@ -248,9 +248,12 @@ pub fn tape(c: &mut Cluster) -> Tape {
 }
 
 /// Checks every statement that leaves an honest node, across crashes and restarts: no two votes at one (phase, term,
-/// height), no two proposals, no two election votes for a term, and no vote in a term below one it asked to leave.
+/// height), no two proposals, no two election votes for a term, no vote in a term below one it asked to leave, and each
+/// phase's votes of a term on one chain.
 #[derive(Default)]
 pub struct Watch {
+    headers: BTreeMap<BlockDigest, BlockHeader>,
+    last: BTreeMap<(NodeId, Phase, Term), (Height, BlockDigest)>,
     votes: BTreeMap<(NodeId, Phase, Term, Height), BlockDigest>,
     proposals: BTreeMap<(NodeId, Term, Height), BlockDigest>,
     election_votes: BTreeMap<(NodeId, Term), Claim>,
@@ -260,8 +263,16 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Notes a block that anybody proposes, so that votes for it can be followed.
+    pub fn learn(&mut self, letter: &Letter) {
+        if let PeerMessage::AppendEntries(append) = &letter.message {
+            self.headers.insert(append.proposal.unverified().digest, append.block.header.clone());
+        }
+    }
+
     pub fn letter(&mut self, letter: &Letter, context: &str) {
         self.seen += 1;
+        self.learn(letter);
         // What others recall or forward of a node's votes was said before; only a node's own word is its own.
         match &letter.message {
             PeerMessage::Vote(vote) => self.vote(letter.from, vote.unverified(), context),
@@ -289,6 +300,18 @@ impl Watch {
         if let Some(asked) = self.asked.get(&from) {
             assert!(v.term >= *asked, "{context}: {from} voted in term {} after asking for {asked}", v.term);
         }
+        let last = self.last.entry((from, v.phase, v.term)).or_insert((v.height, v.digest));
+        let (low, high) =
+            if last.0 <= v.height { (*last, (v.height, v.digest)) } else { ((v.height, v.digest), *last) };
+        // As far as the blocks between were seen.
+        let mut at = high;
+        while at.0 > low.0
+            && let Some(header) = self.headers.get(&at.1)
+        {
+            at = (Height(at.0.0 - 1), header.parent);
+        }
+        assert!(at.0 > low.0 || at == low, "{context}: {from} voted {:?} for two branches in term {}", v.phase, v.term);
+        *last = high;
     }
 }
 
