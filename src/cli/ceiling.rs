@@ -8,8 +8,8 @@
 use std::time::Instant;
 
 use client::FastKey;
-use ledger::{Amount, Ledger, Operation};
 use ledger::operation::Transfer;
+use ledger::{Amount, Ledger, Operation};
 use wire::{Command, Genesis, Guard, Height, Index, Name, SecretKey, SignedCommand, Signer, Time, VerifiedCommand};
 
 use super::CliError;
@@ -57,10 +57,13 @@ impl Ceiling {
         let setup = [
             Operation::CreateAccount { name: name("Acct1")? },
             Operation::CreateAccount { name: name("Acct2")? },
-            Operation::Adjust { account: name("Acct1")?, negative: false, amount: Amount::from_units(1 << 40).unwrap_or(amount) },
+            Operation::Adjust {
+                account: name("Acct1")?,
+                negative: false,
+                amount: Amount::from_units(1 << 40).unwrap_or(amount),
+            },
         ];
-        let transfer =
-            Operation::Transfer(Transfer { path: vec![name("Acct1")?, name("Acct2")?], amount });
+        let transfer = Operation::Transfer(Transfer { path: vec![name("Acct1")?, name("Acct2")?], amount });
         let mut sequence = 0;
         let mut sign = |operation: &Operation| {
             sequence += 1;

@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_trial_can_be_read_back_and_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let port = |n| Ports { peer: 100 + n, http: 200 + n, stream: 300 + n };
+        let port = |n: u16| Ports { peer: 100 + n, http: 200 + n, stream: 300 + n };
         let trial = Trial {
             dir: dir.path().join("trial"),
             fault_model: FaultModel::Byzantine,

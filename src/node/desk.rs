@@ -23,13 +23,10 @@ use crate::node::outbox::{FrameBytes, Outbox};
 use crate::node::recent::{Fate, Pending, Recent};
 use crate::node::stop::Alarm;
 
-/// The code of a command whose signature does not verify. It never stands in a receipt: such a command is not ordered.
-pub const BAD_SIGNATURE: OutcomeCode = OutcomeCode(10);
-
 /// The outcome of a command whose signature does not verify.
 pub fn bad_signature() -> Outcome {
     Outcome {
-        code: BAD_SIGNATURE,
+        code: ledger::Code::BadSignature.number(),
         text: "a signature does not verify for this cluster; sign with the listed keys, and with this cluster's id"
             .into(),
     }

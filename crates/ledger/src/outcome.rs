@@ -57,6 +57,8 @@ codes! {
     GuardNotSatisfied = 8,
     /// The payload is no operation.
     PayloadUndecodable = 9,
+    /// A signature does not verify; never in a receipt, because such a command is not ordered.
+    BadSignature = 10,
 
     /// Only `admin` registers parties.
     NotAdministrator = 20,
@@ -297,7 +299,8 @@ mod tests {
         assert_eq!(
             listed.join(", "),
             "0 Applied, 1 Repeated, 2 SequenceUsed, 3 SequenceTooOld, 4 SequenceTooFar, 5 Expired, 6 ExpiryTooFar, \
-             7 UnknownParty, 8 GuardNotSatisfied, 9 PayloadUndecodable, 20 NotAdministrator, 21 PartyExists, \
+             7 UnknownParty, 8 GuardNotSatisfied, 9 PayloadUndecodable, 10 BadSignature, 20 NotAdministrator, \
+             21 PartyExists, \
              22 GuardRefused, 30 AccountExists, 31 UnknownAccount, 32 NotTreasury, 33 OwnerMustSign, 34 HopMustSign, \
              35 Overdraft, 36 ZeroAmount, 37 SelfTransfer, 38 PathRepeats, 39 SupplyCap"
         );

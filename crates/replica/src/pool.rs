@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use wire::limits::POOL_BYTES_MAX;
 use wire::{CommandId, Time, VerifiedCommand};
 
 /// Blocks with room left that may be committed after a command was passed on to everyone, beyond twice the pipeline,
@@ -43,6 +44,8 @@ pub struct Pool {
     passed_on: u64,
     /// Committed blocks that had room left.
     roomy_blocks: u64,
+    /// Bytes of all that waits.
+    bytes: usize,
     max: usize,
 }
 
@@ -84,9 +87,11 @@ impl Pool {
             }
             return Err(NotTaken::Known);
         }
-        if self.pending.len() >= self.max {
+        let bytes = command.signed().bytes().len();
+        if self.pending.len() >= self.max || self.bytes + bytes > POOL_BYTES_MAX {
             return Err(NotTaken::Full);
         }
+        self.bytes += bytes;
         let n = self.next;
         self.next += 1;
         self.by_id.insert(command.id(), n);
@@ -102,8 +107,8 @@ impl Pool {
 
     /// A command was executed, or can never be.
     pub fn remove(&mut self, id: &CommandId) {
-        if let Some(n) = self.by_id.remove(id) {
-            self.pending.remove(&n);
+        if let Some(pending) = self.by_id.remove(id).and_then(|n| self.pending.remove(&n)) {
+            self.bytes -= pending.command.signed().bytes().len();
         }
         if self.pending.is_empty() {
             self.queue.clear();
@@ -189,6 +194,7 @@ impl Pool {
                 break;
             }
             let pending = entry.remove();
+            self.bytes -= pending.command.signed().bytes().len();
             self.by_id.remove(&pending.command.id());
             expired.push((pending.command, pending.own));
         }

@@ -14,6 +14,8 @@ pub const COMMAND_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 4096;
 pub const BLOCK_ENTRIES_MAX: usize = 8192;
 /// Bytes of all entries of one block.
 pub const BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of all commands that wait at one node to be ordered.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Commands in one submission.
 pub const SUBMIT_COMMANDS_MAX: usize = 16 * 1024;
 /// Bytes of one frame on a peer link or a client stream.

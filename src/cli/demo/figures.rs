@@ -33,7 +33,9 @@ impl Figures {
     pub fn print(&self) {
         let ceiling = self.ceiling.map(|c| c.rate());
         let mut rows = Vec::new();
-        for (name, report) in self.loads.iter().map(|(n, r)| (n.as_str(), r)).chain(self.liar.as_ref().map(|r| ("2000 with a liar", r))) {
+        for (name, report) in
+            self.loads.iter().map(|(n, r)| (n.as_str(), r)).chain(self.liar.as_ref().map(|r| ("2000 with a liar", r)))
+        {
             let share = ceiling.map_or_else(String::new, |c| format!("{:.0} %", 100.0 * report.rate() / c));
             rows.push(vec![
                 name.to_owned(),

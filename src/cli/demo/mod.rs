@@ -134,7 +134,13 @@ async fn one_transfer(stage: &mut Stage) -> Result<(), CliError> {
     let (_, answer) = stage.http.get_any(&path).await?;
     for change in answer["diff"].as_array().into_iter().flatten() {
         let balance = |side: &str| text(&change[side]["balance"]["exact"]);
-        say(format!("{} {}: {} -> {}", text(&change["table"]), key(&change["key"]), balance("before"), balance("after")));
+        say(format!(
+            "{} {}: {} -> {}",
+            text(&change["table"]),
+            key(&change["key"]),
+            balance("before"),
+            balance("after")
+        ));
     }
     say(format!(
         "receipt: command {}, index {}, height {}, diff {}; the same from more than F nodes",
@@ -168,7 +174,10 @@ async fn kill_the_leader(stage: &mut Stage, figures: &mut Figures) -> Result<(),
     let victim = usize::from(before.0);
     let (report, outage) = stage.load_with_kill(victim, 5000).await?;
     let after = stage.leader_but(before).await?;
-    say(format!("node-{victim} killed; node-{after} leads; longest wait between two results {} ms", outage.as_millis()));
+    say(format!(
+        "node-{victim} killed; node-{after} leads; longest wait between two results {} ms",
+        outage.as_millis()
+    ));
     say(figures::line(&report));
     ensure(report.applied == 5000, "a transfer was lost")?;
     figures.loads.push(("5000 with the leader killed".to_owned(), report));
@@ -178,7 +187,11 @@ async fn kill_the_leader(stage: &mut Stage, figures: &mut Figures) -> Result<(),
     stage.cluster.start(victim)?;
     let catching = Instant::now();
     let root = stage.agree(PATIENCE).await?;
-    say(format!("node-{victim} restarted and caught up in {} ms: four equal state roots {}", catching.elapsed().as_millis(), &root[..8]));
+    say(format!(
+        "node-{victim} restarted and caught up in {} ms: four equal state roots {}",
+        catching.elapsed().as_millis(),
+        &root[..8]
+    ));
     stage.check_acknowledged().await?;
     Ok(())
 }

@@ -8,16 +8,12 @@ use serde_json::{Value, json};
 use wire::hash::encode_hex;
 use wire::{CommandId, Decode, Encode, Guard, Index, Name, Outcome, Receipt, Time};
 
-use crate::node::desk::{BAD_SIGNATURE, Verdict};
+use crate::node::desk::Verdict;
 use crate::node::recent::Fate;
 
 /// An outcome: the code, its name, and the text.
 pub fn outcome(outcome: &Outcome) -> Value {
-    let name = match Code::of(outcome.code) {
-        Some(code) => code.name(),
-        None if outcome.code == BAD_SIGNATURE => "BadSignature",
-        None => "Unknown",
-    };
+    let name = Code::of(outcome.code).map_or("Unknown", Code::name);
     json!({ "code": outcome.code.0, "name": name, "applied": outcome.is_applied(), "text": outcome.text })
 }
 
