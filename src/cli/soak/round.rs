@@ -160,8 +160,14 @@ impl Soak {
             height: 0,
             violation: None,
         };
-        round.violation = self.play(&mut round).await.err().map(|e| e.to_string());
+        round.violation = self.play(&mut round).await.err().map(|e| format!("{e}{}", self.missing()));
         round
+    }
+
+    /// Nodes that should run and do not, with the end of what they wrote.
+    fn missing(&mut self) -> String {
+        let gone: Vec<usize> = (0..self.cluster.len()).filter(|n| !self.cluster.runs(*n)).collect();
+        gone.iter().map(|n| format!("\nnode {n} does not run:\n{}", self.cluster.log_tail(*n))).collect()
     }
 
     async fn play(&mut self, round: &mut Round) -> Result<(), CliError> {
