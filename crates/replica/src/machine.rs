@@ -83,7 +83,8 @@ pub struct ExecutedBlock {
     pub height: Height,
     /// Its time.
     pub time: Time,
-    /// Receipt and diff of each entry.
+    /// Receipt and diff of each entry, for those who wait for it. The receipt of a command that was executed before is
+    /// that of the first time, as for any retry; the log's own receipt of the repetition says so and stands in the tree.
     pub entries: Vec<ledger::Executed>,
     /// The session of each entry.
     pub sessions: Vec<u64>,
@@ -503,7 +504,7 @@ impl<D: Disk> Replica<D> {
         let header = &block.header;
         self.engine.check_committed_claim(header)?;
         self.index.committed(header.height, block.digest);
-        let result = self.ledger.execute_block(header.height, header.time, header.first_index, &block.entries);
+        let mut result = self.ledger.execute_block(header.height, header.time, header.first_index, &block.entries);
         self.engine.on_executed(Executed {
             height: header.height,
             state_root: result.state_root,
@@ -517,6 +518,15 @@ impl<D: Disk> Replica<D> {
         let roomy = block.entries.len() < self.parameters.block_entries_max as usize
             && bytes + COMMAND_BYTES_MAX <= self.parameters.block_bytes_max as usize;
         self.pool.note_block(roomy);
+        // A new leader may order again what its predecessor's last blocks hold. Whoever waits for such a command, perhaps
+        // at a node that restarted in between, is to hear the one result that stands.
+        for entry in &mut result.entries {
+            if entry.receipt.outcome.code == ledger::Code::Repeated.number()
+                && let Some(first) = self.ledger.receipt_of(&entry.receipt.command)
+            {
+                entry.receipt = first.clone();
+            }
+        }
         out.push(Output::Executed(ExecutedBlock {
             height: header.height,
             time: header.time,
