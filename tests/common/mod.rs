@@ -25,6 +25,9 @@ pub fn exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_juno"))
 }
 
+/// Log entries that [`Cluster::two_accounts`] makes.
+pub const SET_UP_ENTRIES: u64 = 5;
+
 /// A cluster of four processes, and the directory it lies in.
 pub struct Cluster {
     pub local: LocalCluster,
@@ -86,7 +89,7 @@ impl Cluster {
         assert_eq!(self.submit("treasury", &["AdjustAccount A 100%1"]).0, 0);
     }
 
-    /// What a node's API says, through the plainest of clients.
+    /// What a node's API says, through the plainest of clients; status 0 if nobody is there.
     pub fn get(&self, node: usize, path: &str) -> (u16, Value) {
         self.request(node, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), &[])
     }
@@ -100,7 +103,9 @@ impl Cluster {
     }
 
     fn request(&self, node: usize, head: &str, body: &[u8]) -> (u16, Value) {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.local.ports(node).http)).unwrap();
+        let Ok(mut socket) = TcpStream::connect(("127.0.0.1", self.local.ports(node).http)) else {
+            return (0, Value::Null);
+        };
         socket.set_read_timeout(Some(Duration::from_secs(70))).unwrap();
         socket.write_all(head.as_bytes()).unwrap();
         // A node that refuses a body by its length need not read it.
@@ -108,7 +113,9 @@ impl Cluster {
         let mut answer = Vec::new();
         let _ = socket.read_to_end(&mut answer);
         let text = String::from_utf8_lossy(&answer).into_owned();
-        let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no answer: {text}"));
+        let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+            panic!("node {node} does not answer but: {text}\n{}", self.local.log_tail(node));
+        });
         let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         (status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
     }
