@@ -51,8 +51,18 @@ fn crates_depend_only_on_what_the_map_shows() {
 #[test]
 fn deterministic_crates_use_no_clock_randomness_hash_map_float_or_io() {
     let banned = [
-        "std::time", "Instant::now", "SystemTime", "std::net", "std::fs", "std::thread", "HashMap", "HashSet", " f32",
-        " f64", "tokio", "rand::",
+        "std::time",
+        "Instant::now",
+        "SystemTime",
+        "std::net",
+        "std::fs",
+        "std::thread",
+        "HashMap",
+        "HashSet",
+        " f32",
+        " f64",
+        "tokio",
+        "rand::",
     ];
     for name in ["wire", "consensus", "ledger", "replica"] {
         for (path, text) in sources(&root().join("crates").join(name).join("src")) {
