@@ -189,3 +189,28 @@ fn a_node_that_cannot_hear_the_leader_keeps_up() {
     pay(&mut c, 100, 100, &[1]);
     assert!(c.height(3) + 10 > c.height(0), "{} of {}", c.height(3), c.height(0));
 }
+
+/// A voter that gave up the term alone stayed mute until the leader failed: nobody else had a reason to change the term.
+#[test]
+fn a_voter_that_gave_up_alone_votes_again() {
+    let mut c = cluster();
+    let term = c.term(0);
+    // Node 2 hears nobody for a little more than a timeout, and is heard again afterwards.
+    c.network = Box::new(|l| if l.to == NodeId(2) { Fate::Drop } else { Fate::Deliver });
+    c.run(2_000);
+    c.network = Box::new(|_| Fate::Deliver);
+    c.run(20_000);
+    let electing = c.nodes.values().filter(|node| node.status().leader.is_none()).count();
+    assert_eq!(electing, 0, "everyone knows a leader");
+    assert_eq!(c.term(2), c.term(0));
+    assert!(c.term(0) <= term + 2, "and one change of leader was enough: {}", c.term(0));
+    // Now it is needed: a quorum of four is three.
+    let leader = (c.term(0) - 1) % 4;
+    let down = (0..4u16).find(|n| u64::from(*n) != leader && *n != 2).unwrap();
+    c.crash(NodeId(down));
+    let term = c.term(2);
+    let id = c.submit_text(2, "alice", TRANSFER);
+    c.run(1_000);
+    assert_eq!(c.executed_on(&id), 3);
+    assert_eq!(c.term(2), term, "without another election");
+}

@@ -16,6 +16,9 @@ use crate::verify::{VerifiedElectionVote, VerifiedHeartbeat, VerifiedRecall, Ver
 /// Later terms of which one author's election votes are kept.
 pub(super) const ELECTION_TERMS_KEPT: usize = 3;
 
+/// Base timeouts for which a leader lets a single voter ask for the next term before it resigns, the first time.
+const LONE_ASKER_TIMEOUTS: u64 = 4;
+
 impl Engine {
     // ---- timers
 
@@ -62,6 +65,24 @@ impl Engine {
         } else if self.leads() {
             self.send_heartbeat(fx);
             self.repropose(now, fx);
+            self.resign_for_a_lone_asker(now, fx);
+        }
+    }
+
+    /// A voter that gave up the term alone, say because it heard the leader a moment too late, may not vote in it again:
+    /// it would stay mute, unseen, for as long as the leader does well. So after a while the leader asks for the next term
+    /// too; with F + 1 asking, everyone joins at once, and the change of leader costs a few message delays.
+    ///
+    /// A faulty voter could ask without a reason. So the patience doubles with every resignation for the same voter.
+    fn resign_for_a_lone_asker(&mut self, now: Now, fx: &mut Effects) {
+        let patience = LONE_ASKER_TIMEOUTS * self.parameters.timeout_base_ms;
+        let due = self.askers.values_mut().find(|asker| {
+            let wait = patience.saturating_mul(1 << asker.resignations.min(30));
+            asker.since_ms.is_some_and(|since| now.mono_ms.saturating_sub(since) >= wait)
+        });
+        if let Some(asker) = due {
+            asker.resignations += 1;
+            self.ask_next_term(now, fx);
         }
     }
 
@@ -210,6 +231,9 @@ impl Engine {
             return;
         }
         let term = vote.term;
+        if Some(term) == self.safety.entered.next() {
+            self.askers.entry(vote.author).or_default().since_ms.get_or_insert(now.mono_ms);
+        }
         self.keep_election_vote(Asked { vote, highest });
         self.count_election(term, now, fx);
         // More than F ask for later terms: one of them is honest and has a reason.
@@ -296,6 +320,9 @@ impl Engine {
     fn forget_term(&mut self, obliged: Claim) {
         let term = self.safety.entered;
         self.votes = Default::default();
+        for asker in self.askers.values_mut() {
+            asker.since_ms = None;
+        }
         self.proposals.clear();
         self.orphans.clear();
         self.wanted.clear();

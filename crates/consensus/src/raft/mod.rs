@@ -275,6 +275,8 @@ pub struct Engine {
     orphans: BTreeMap<Height, (Verified<Proposal>, Arc<VerifiedBlock>)>,
     /// Election votes for later terms: at most [`election::ELECTION_TERMS_KEPT`] per author.
     election_votes: BTreeMap<NodeId, BTreeMap<Term, Asked>>,
+    /// Since when a voter asks for the term after the current one, and how often this node has resigned for it.
+    askers: BTreeMap<NodeId, Asker>,
     /// Newest election votes of every voter, for answering its `Rejoin`.
     newest_election_votes: BTreeMap<NodeId, Verified<ElectionVote>>,
     /// Evidence held, one per accused and offence.
@@ -302,6 +304,13 @@ pub struct Engine {
 struct Asked {
     vote: Verified<ElectionVote>,
     highest: Option<VerifiedCertificate>,
+}
+
+/// A voter that has given up the current term.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asker {
+    since_ms: Option<u64>,
+    resignations: u32,
 }
 
 /// Timers, in `mono_ms`.
@@ -373,6 +382,7 @@ impl Engine {
             proposals: BTreeMap::new(),
             orphans: BTreeMap::new(),
             election_votes: BTreeMap::new(),
+            askers: BTreeMap::new(),
             newest_election_votes: BTreeMap::new(),
             evidence: BTreeMap::new(),
             wanted: BTreeMap::new(),
