@@ -214,3 +214,19 @@ fn a_voter_that_gave_up_alone_votes_again() {
     assert_eq!(c.executed_on(&id), 3);
     assert_eq!(c.term(2), term, "without another election");
 }
+
+/// The first block after a quiet time counted as stuck since the quiet began: every burst asked for an election.
+#[test]
+fn a_command_after_a_quiet_time_changes_no_leader() {
+    let mut c = cluster();
+    let term = c.term(0);
+    for _ in 0..3 {
+        c.run(20_000);
+        let id = c.submit_text(1, "alice", TRANSFER);
+        c.run(500);
+        assert_eq!(c.executed_on(&id), 4);
+        assert!(c.nodes.values().all(|node| node.status().leader.is_some()), "nobody gives the leader up");
+    }
+    assert_eq!(c.term(0), term);
+    assert_eq!(c.sent.get("election_vote"), None, "nobody even asks");
+}

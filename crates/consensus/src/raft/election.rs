@@ -39,13 +39,20 @@ impl Engine {
     /// When blocks in flight will have waited a whole timeout without anything being committed: the leader, even if it
     /// lives, does not get them through.
     pub(super) fn stuck_at(&self) -> Option<u64> {
-        (self.tree.len() > 0 && self.may_vote()).then(|| self.timers.progress_ms + self.timeout_ms())
+        let since = self.timers.in_flight_ms.filter(|_| self.may_vote())?;
+        Some(since.max(self.timers.progress_ms) + self.timeout_ms())
     }
 
     pub(super) fn run_timers(&mut self, now: Now, fx: &mut Effects) {
         if now.mono_ms >= self.timers.election_at {
             self.reset_election_timer(now);
             self.ask_next_term(now, fx);
+        }
+        match self.tree.len() {
+            0 => self.timers.in_flight_ms = None,
+            _ => {
+                self.timers.in_flight_ms.get_or_insert(now.mono_ms);
+            }
         }
         if self.stuck_at().is_some_and(|at| now.mono_ms >= at) {
             self.ask_next_term(now, fx);

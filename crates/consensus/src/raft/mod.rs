@@ -328,6 +328,8 @@ struct Timers {
     resent_ms: u64,
     /// Last time the committed height rose or a term was entered.
     progress_ms: u64,
+    /// Since when there have been blocks in flight; none if there are none.
+    in_flight_ms: Option<u64>,
 }
 
 /// The digest and weight of what the engine knows, for status pages.
