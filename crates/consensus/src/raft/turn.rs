@@ -177,6 +177,14 @@ impl Engine {
         if proposal.term > self.safety.entered {
             return;
         }
+        // Also for a height that is committed by now: a contradiction does not become less of one.
+        if let Some(first) = self.proposals.get(&proposal.height)
+            && first.digest != proposal.digest
+        {
+            let pair = (first.signed().clone(), proposal.signed().clone());
+            self.accuse(Evidence::Proposals(Box::new(pair)), fx);
+            return;
+        }
         if proposal.height <= self.tree.root.header.height {
             // A leader that proposes what is committed has missed the votes that committed it.
             self.send_standing(now, from, fx);
@@ -189,11 +197,6 @@ impl Engine {
             return;
         }
         match self.proposals.get(&proposal.height) {
-            Some(first) if first.digest != proposal.digest => {
-                let pair = (first.signed().clone(), proposal.signed().clone());
-                self.accuse(Evidence::Proposals(Box::new(pair)), fx);
-                return;
-            }
             Some(_) => self.resend_votes(now, fx),
             None => {
                 self.proposals.insert(proposal.height, proposal.clone());
@@ -599,7 +602,8 @@ impl Engine {
     fn after_commit(&mut self) {
         let root = self.tree.root.header.height;
         self.votes.prune(root, &self.tree);
-        self.proposals = self.proposals.split_off(&root.plus(1));
+        let remembered = Height(root.0.saturating_sub(WINDOW_HEIGHTS_MAX));
+        self.proposals = self.proposals.split_off(&remembered.plus(1));
         self.orphans = self.orphans.split_off(&root.plus(1));
         // What is still missing below an orphan is asked for; the rest is committed or lost.
         let needed: Vec<BlockDigest> = self.orphans.values().map(|(_, block)| block.header.parent).collect();
