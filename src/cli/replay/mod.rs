@@ -126,7 +126,12 @@ impl Bar {
 
     fn show(&mut self, event: Option<(Part, usize)>) {
         match event {
-            None => self.bar.inc(1),
+            None => {
+                self.bar.inc(1);
+                if self.part.is_some_and(|(_, count, _)| self.bar.position() >= count as u64) {
+                    self.end();
+                }
+            }
             Some((part, count)) => {
                 self.end();
                 self.part = Some((part, count, Instant::now()));
