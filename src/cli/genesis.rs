@@ -236,3 +236,66 @@ fn to_json(genesis: &Genesis) -> Value {
         "voters": genesis.voters.iter().map(voter).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use wire::SecretKey;
+
+    use super::*;
+    use crate::config::write_key;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        verb: GenesisVerb,
+    }
+
+    fn run(words: &[&str]) -> Result<(), String> {
+        let line = Line::try_parse_from(std::iter::once(&"genesis").chain(words)).map_err(|e| e.to_string())?;
+        line.verb.run().map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_ceremony() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let mut words: Vec<String> = vec!["assemble".into(), "--name".into(), "clearing".into()];
+        for n in 0..4u8 {
+            let (key, card) = (path(&format!("{n}.key")), path(&format!("{n}.toml")));
+            write_key(Path::new(&key), &SecretKey::from_seed([n + 1; 32]), Some("not needed for the public part"))
+                .unwrap();
+            run(&["voter", "--name", &format!("bank-{n}"), "--key", &key, "--weight", "2", "--out", &card]).unwrap();
+            words.extend(["--voter".into(), card]);
+        }
+        let admins = [11, 10, 12].map(|n| SecretKey::from_seed([n; 32]).public().to_string());
+        words.extend(admins.iter().flat_map(|key| ["--admin-key".to_owned(), key.clone()]));
+        words.extend(["--treasury-key".into(), admins[0].clone(), "--created-ms".into(), "7".into()]);
+        words.extend(["--out".into(), path("genesis.toml")]);
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+
+        let unsaid = run(&words).unwrap_err();
+        assert_eq!(unsaid, "3 keys are given; say with --admin-threshold how many must sign");
+        words.extend(["--admin-threshold", "2"]);
+        run(&words).unwrap();
+        let genesis = read_genesis(Path::new(&path("genesis.toml"))).unwrap();
+        assert_eq!(
+            genesis.voters.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(),
+            ["bank-0", "bank-1", "bank-2", "bank-3"]
+        );
+        assert_eq!((genesis.faulty_weight, genesis.created), (2, Time(7)), "as much as the weights allow");
+        assert!(matches!(&genesis.administrators, Guard::Threshold { k: 2, keys } if keys.is_sorted()));
+        assert!(matches!(genesis.treasury, Guard::Key(_)));
+        assert!(run(&words).unwrap_err().contains("exists and is not overwritten"));
+
+        // The same cards, put together elsewhere, have the same hash.
+        let other = path("other.toml");
+        let at = words.iter().position(|w| w.ends_with("genesis.toml")).unwrap();
+        words[at] = &other;
+        run(&words).unwrap();
+        assert_eq!(read_genesis(Path::new(&other)).unwrap().cluster_id(), genesis.cluster_id());
+
+        words.extend(["--faulty-weight", "3"]);
+        assert_eq!(run(&words).unwrap_err(), "3 faulty weight needs a total weight of 10, the voters have 8");
+    }
+}
