@@ -165,9 +165,19 @@ impl Cluster {
         SignedCommand::sign(&self.id(), command, &[&key(signer)]).unwrap()
     }
 
-    /// Submits to a node and waits for the result.
+    /// Submits to a node and waits for the result. A node that is a block behind the others does not know yet what they
+    /// have registered: its refusal is that of a moment.
     async fn settle(&self, node: usize, command: &SignedCommand) -> Value {
-        let (status, answer) = self.nodes[node].submit(std::slice::from_ref(command)).await;
+        let mut tries = 0;
+        let (status, answer) = loop {
+            let (status, answer) = self.nodes[node].submit(std::slice::from_ref(command)).await;
+            let behind = answer["commands"][0]["outcome"]["name"] == "UnknownParty";
+            if !behind || tries == 100 {
+                break (status, answer);
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         assert_eq!(status, 202, "{answer}");
         let id = command.id(&self.id());
         let (status, answer) = self.nodes[node].get(&format!("/v1/commands/{id}/wait?timeout_ms=20000")).await;

@@ -305,7 +305,8 @@ mod tests {
              35 Overdraft, 36 ZeroAmount, 37 SelfTransfer, 38 PathRepeats, 39 SupplyCap"
         );
         assert_eq!(Code::of(OutcomeCode(35)), Some(Code::Overdraft));
-        assert_eq!(Code::of(OutcomeCode(10)), None);
+        assert_eq!(Code::of(OutcomeCode(10)), Some(Code::BadSignature));
+        assert_eq!(Code::of(OutcomeCode(11)), None);
         assert_eq!(Code::Applied.number(), OutcomeCode::APPLIED);
         assert!(Code::ALL.iter().all(|c| c.doc().ends_with('.')));
     }
