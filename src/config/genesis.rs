@@ -52,6 +52,8 @@ struct ParametersTable {
     heartbeat_ms: u64,
     timeout_base_ms: u64,
     timeout_cap_ms: u64,
+    slow_leader_percent: u32,
+    slow_leader_ms: u64,
 }
 
 /// Reads and checks a genesis document.
@@ -95,6 +97,8 @@ pub fn genesis_from_toml(path: &Path, text: &str) -> Result<Genesis, ConfigError
             heartbeat_ms: p.heartbeat_ms,
             timeout_base_ms: p.timeout_base_ms,
             timeout_cap_ms: p.timeout_cap_ms,
+            slow_leader_percent: p.slow_leader_percent,
+            slow_leader_ms: p.slow_leader_ms,
         },
     };
     genesis.check().map_err(|e| ConfigError::Form { path: path.to_owned(), why: e.to_string() })?;
@@ -176,7 +180,9 @@ pub fn genesis_to_toml(genesis: &Genesis) -> String {
          batch_delay_ms = {}\n\
          heartbeat_ms = {}\n\
          timeout_base_ms = {}\n\
-         timeout_cap_ms = {}\n",
+         timeout_cap_ms = {}\n\
+         slow_leader_percent = {}\n\
+         slow_leader_ms = {}\n",
         genesis.name,
         genesis.created,
         fault_model_name(genesis.fault_model),
@@ -190,6 +196,8 @@ pub fn genesis_to_toml(genesis: &Genesis) -> String {
         p.heartbeat_ms,
         p.timeout_base_ms,
         p.timeout_cap_ms,
+        p.slow_leader_percent,
+        p.slow_leader_ms,
     );
     for v in &genesis.voters {
         let _ = write!(

@@ -37,6 +37,7 @@ pub struct Metrics {
     executed: Gauge,
     known: Gauge,
     uncommitted: Gauge,
+    held: Gauge,
     log_bytes: Gauge,
     entries: Gauge,
     pool: Gauge,
@@ -71,6 +72,7 @@ impl Metrics {
             executed: Gauge::default(),
             known: Gauge::default(),
             uncommitted: Gauge::default(),
+            held: Gauge::default(),
             log_bytes: Gauge::default(),
             entries: Gauge::default(),
             pool: Gauge::default(),
@@ -105,6 +107,7 @@ impl Metrics {
         r.register("executed_height", "Height of the newest block committed and executed here", self.executed.clone());
         r.register("known_height", "Highest height this node has proof of being committed", self.known.clone());
         r.register("uncommitted_blocks", "Blocks above the committed height", self.uncommitted.clone());
+        r.register("protocol_items", "Blocks and statements of the protocol held in memory", self.held.clone());
         r.register("log_bytes", "Bytes of the log", self.log_bytes.clone());
         r.register("entries", "Entries in the log", self.entries.clone());
         r.register("pool_commands", "Commands waiting to be ordered", self.pool.clone());
@@ -243,6 +246,7 @@ impl Metrics {
         self.executed.set(gauge(status.height.0));
         self.known.set(gauge(status.height_known.0));
         self.uncommitted.set(gauge(status.uncommitted as u64));
+        self.held.set(gauge(status.held as u64));
         self.log_bytes.set(gauge(status.log_bytes));
         self.entries.set(gauge(status.entries));
         self.pool.set(gauge(status.pool as u64));

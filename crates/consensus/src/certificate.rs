@@ -7,6 +7,7 @@ use wire::statement::Claim;
 use wire::{BlockDigest, BlockHeader, Certificate, ClusterId, ElectionCertificate, Epoch, FaultModel, NodeId, Phase};
 
 use crate::quorum::Quorum;
+use crate::rules::{Rule, Rules};
 
 /// A certificate that was checked, or assembled here from verified votes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub enum CertificateError {
 
 /// Checks all of a certificate but its signatures: one phase, one term, distinct authors, a quorum, each vote for the
 /// certified block or for a descendant of the same term.
-pub(crate) fn check_certificate(
+pub(crate) fn check_certificate<R: Rules>(
     certificate: &Certificate,
     cluster: &ClusterId,
     epoch: Epoch,
@@ -93,7 +94,7 @@ pub(crate) fn check_certificate(
         let empty = certificate.votes.is_empty() && certificate.headers.is_empty();
         return if certificate.claim == *base && empty { Ok(()) } else { Err(CertificateError::Base) };
     }
-    let linked = linked_blocks(certificate, cluster, epoch)?;
+    let linked = linked_blocks::<R>(certificate, cluster, epoch)?;
     let mut authors = BTreeSet::new();
     for vote in &certificate.votes {
         let vote = vote.unverified();
@@ -102,12 +103,19 @@ pub(crate) fn check_certificate(
         }
         let direct = vote.digest == certificate.claim.digest && vote.height == certificate.claim.height;
         let linked = || linked.iter().any(|(digest, h)| *digest == vote.digest && h.height == vote.height);
-        if !direct && !linked() {
+        if !direct && !linked() && R::holds(Rule::VotesNameTheirBlock) {
             return Err(CertificateError::Unlinked(vote.author));
         }
         if !authors.insert(vote.author) {
+            if !R::holds(Rule::DistinctAuthors) {
+                continue;
+            }
             return Err(CertificateError::Duplicate(vote.author));
         }
+    }
+    let heads = certificate.votes.iter().map(|vote| quorum.weight_of(vote.unverified().author)).sum::<u64>();
+    if !R::holds(Rule::DistinctAuthors) && heads >= quorum.weight() {
+        return Ok(());
     }
     match quorum.reached(&authors) {
         Some(_) => Ok(()),
@@ -119,7 +127,7 @@ pub(crate) fn check_certificate(
 ///
 /// The term matters: votes of a term count for ancestors proposed in that same term only. A chain that ran further
 /// down would turn votes of a late term into a high certificate for an old block, and that forks.
-fn linked_blocks<'a>(
+fn linked_blocks<'a, R: Rules>(
     certificate: &'a Certificate,
     cluster: &ClusterId,
     epoch: Epoch,
@@ -131,7 +139,8 @@ fn linked_blocks<'a>(
             None => digest == certificate.claim.digest && header.height == certificate.claim.height,
             Some((parent, below)) => header.parent == *parent && Some(header.height) == below.height.next(),
         };
-        if !follows || header.term != certificate.claim.term || header.epoch != epoch {
+        let within = header.term == certificate.claim.term || !R::holds(Rule::LinksWithinTerm);
+        if !follows || !within || header.epoch != epoch {
             return Err(CertificateError::Headers);
         }
         linked.push((digest, header));
@@ -141,7 +150,7 @@ fn linked_blocks<'a>(
 
 /// Checks all of an election certificate but the signatures: distinct authors, a quorum, one term, and the proof of the
 /// highest claim, of an earlier term.
-pub(crate) fn check_election(
+pub(crate) fn check_election<R: Rules>(
     election: &ElectionCertificate,
     epoch: Epoch,
     model: FaultModel,
@@ -163,6 +172,7 @@ pub(crate) fn check_election(
         return Err(CertificateError::Weight { weight: quorum.weight_of_all(&authors), quorum: quorum.weight() });
     }
     let proven = match (model, &election.highest) {
+        _ if !R::holds(Rule::ClaimsProven) => true,
         (FaultModel::Crash, proof) => proof.is_none(),
         (FaultModel::Byzantine, Some(proof)) => proof.phase == Phase::Replicated && Some(proof.claim) == highest,
         (FaultModel::Byzantine, None) => false,
@@ -171,8 +181,14 @@ pub(crate) fn check_election(
 }
 
 /// The block that the first block of an elected term must extend: the highest claim of the election.
-pub fn obliged(election: &ElectionCertificate) -> Option<Claim> {
-    election.votes.iter().map(|vote| vote.unverified().claim).max()
+pub(crate) fn obliged<R: Rules>(election: &ElectionCertificate) -> Option<Claim> {
+    let claims = election.votes.iter().map(|vote| vote.unverified().claim);
+    if R::holds(Rule::HighestClaimObliges) { claims.max() } else { claims.min() }
+}
+
+/// The phase whose certificates commit, under rules of the caller's.
+pub fn commit_phase_under<R: Rules>(model: FaultModel) -> Phase {
+    if R::holds(Rule::LockPhase) { commit_phase(model) } else { Phase::Replicated }
 }
 
 /// The phase whose certificates commit.

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 
 use wire::{FaultModel, Membership, NodeId};
 
+use crate::rules::{Rule, Rules, Standard};
+
 /// Proof that distinct voters of weight at least `q` said something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuorumReached(());
@@ -33,12 +35,20 @@ pub struct Quorum {
 impl Quorum {
     /// The thresholds of `membership`, which [`wire::Genesis::check`] has found sound.
     pub fn new(membership: &Membership) -> Quorum {
+        Quorum::under::<Standard>(membership)
+    }
+
+    /// The thresholds under rules of the caller's.
+    pub fn under<R: Rules>(membership: &Membership) -> Quorum {
         let total = membership.total_weight();
         let faulty = membership.faulty_weight;
         Quorum {
             weights: membership.voters.iter().map(|v| (v.id, v.weight)).collect(),
             faulty,
-            quorum: quorum_weight(membership.fault_model, total, faulty),
+            quorum: match R::holds(Rule::QuorumIntersection) {
+                true => quorum_weight(membership.fault_model, total, faulty),
+                false => total / 2 + 1,
+            },
         }
     }
 

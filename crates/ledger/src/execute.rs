@@ -34,6 +34,7 @@ use crate::operation::Operation;
 use crate::outcome::Refusal;
 use crate::overlay::Overlay;
 use crate::root::{Proof, Tree};
+use crate::rules::{Rule, Rules, Standard};
 use crate::state::{SessionKey, State, Table};
 
 /// What became of one entry.
@@ -110,6 +111,20 @@ impl Ledger {
         first_index: Index,
         entries: &[VerifiedCommand],
     ) -> BlockResult {
+        self.execute_block_under::<Standard>(height, time, first_index, entries)
+    }
+
+    /// The same under rules of the caller's; for a simulator that takes one out.
+    ///
+    /// # Panics
+    /// As [`Ledger::execute_block`].
+    pub fn execute_block_under<R: Rules>(
+        &mut self,
+        height: Height,
+        time: Time,
+        first_index: Index,
+        entries: &[VerifiedCommand],
+    ) -> BlockResult {
         assert_eq!(first_index, self.next_index(), "blocks are executed in order, from the next index");
         assert!(height > self.height, "block {height} after block {}", self.height);
         assert!(time >= self.time, "the time of block {height} lies before its parent's");
@@ -118,16 +133,16 @@ impl Ledger {
         let mut executed = Vec::with_capacity(entries.len());
         for command in entries {
             let index = self.next_index();
-            executed.push(self.execute(command, index));
+            executed.push(self.execute::<R>(command, index));
         }
         let changes = executed.iter().flat_map(|e| e.diff.changes().iter().chain(e.bookkeeping.changes()));
         self.tree.update(changes.map(|c| (c.table, c.key.as_slice(), c.after.as_deref())));
         BlockResult { entries: executed, state_root: self.state_root(), receipts_root: self.receipts_root() }
     }
 
-    fn execute(&mut self, command: &VerifiedCommand, index: Index) -> Executed {
+    fn execute<R: Rules>(&mut self, command: &VerifiedCommand, index: Index) -> Executed {
         let mut diff = Diff::default();
-        let (outcome, recorded) = match self.standing(command, self.time) {
+        let (outcome, recorded) = match self.standing::<R>(command, self.time) {
             Standing::Repeated(first) => (Refusal::Repeated { first: first.index }.outcome(), false),
             Standing::Refused(refusal) => (refusal.outcome(), false),
             Standing::Final(refusal) => (refusal.outcome(), true),
@@ -135,7 +150,7 @@ impl Ledger {
                 let context =
                     Context { party: &command.party, signers: &command.signers, command: command.id(), index };
                 let mut overlay = Overlay::new(&self.state);
-                match native::run(operation, &context, &mut overlay) {
+                match run::<R>(operation, &context, &mut overlay) {
                     Ok(()) => {
                         let writes;
                         (diff, writes) = overlay.finish();
@@ -159,10 +174,11 @@ impl Ledger {
     }
 
     /// Checks 1 to 5.
-    fn standing(&self, command: &VerifiedCommand, time: Time) -> Standing<'_> {
+    fn standing<R: Rules>(&self, command: &VerifiedCommand, time: Time) -> Standing<'_> {
         let key = session_key(command);
         let sequence = command.sequence;
-        if let Some(first) = self.state.result(&key, sequence) {
+        let first = self.state.result(&key, sequence).filter(|_| R::keeps(Rule::AtMostOnce));
+        if let Some(first) = first {
             return match first.command == command.id() {
                 true => Standing::Repeated(first),
                 false => {
@@ -178,7 +194,7 @@ impl Ledger {
             return Standing::Refused(Refusal::SequenceTooFar { sequence, highest });
         }
         let expiry = command.expiry;
-        if time > expiry {
+        if time > expiry && R::keeps(Rule::Expiry) {
             return Standing::Refused(Refusal::Expired { expiry, time });
         }
         if expiry > time.plus_ms(EXPIRY_AHEAD_MS_MAX) {
@@ -205,7 +221,7 @@ impl Ledger {
     /// # Errors
     /// The original receipt if the command was executed, or the outcome it would have if it were ordered now.
     pub fn admit(&self, command: &VerifiedCommand, block_time: Time) -> Result<(), Admission> {
-        match self.standing(command, block_time) {
+        match self.standing::<Standard>(command, block_time) {
             Standing::Repeated(receipt) => Err(Admission::Executed(receipt.clone())),
             Standing::Refused(refusal) | Standing::Final(refusal) => Err(Admission::Refused(refusal.outcome())),
             Standing::Ready(_) => Ok(()),
@@ -245,6 +261,17 @@ impl Ledger {
     /// Proves against [`Ledger::state_root`] what the tables hold under a key.
     pub fn prove(&self, table: Table, key: &[u8]) -> Proof {
         self.tree.prove(table, key)
+    }
+}
+
+/// Runs an operation; where the rule that owners sign is taken out, in the owner's name if it has not signed.
+fn run<R: Rules>(operation: Operation, context: &Context<'_>, overlay: &mut Overlay<'_>) -> Result<(), Refusal> {
+    let again = (!R::keeps(Rule::OwnerSigns)).then(|| operation.clone());
+    match (native::run(operation, context, overlay), again) {
+        (Err(Refusal::OwnerMustSign { owner, .. }), Some(again)) => {
+            native::run(again, &Context { party: &owner, ..*context }, overlay)
+        }
+        (result, _) => result,
     }
 }
 

@@ -16,6 +16,7 @@
 //! * [`execute`]: the order of checks, at most once, receipts.
 //! * [`root`]: one hash over all tables, with proofs of presence and absence of a row.
 //! * [`outcome`]: the stable number of each way a command can end.
+//! * [`rules`]: rules by name, which a simulator takes out one by one.
 //! * [`query`]: reads. They are not log entries.
 //!
 //! Rules that hold after every command, whatever it was:
@@ -39,6 +40,7 @@ pub mod outcome;
 pub mod overlay;
 pub mod query;
 pub mod root;
+pub mod rules;
 pub mod state;
 
 pub use amount::{Amount, AmountError, SignedAmount};
@@ -49,4 +51,5 @@ pub use operation::Operation;
 pub use outcome::{Code, Refusal};
 pub use query::{Answer, Query};
 pub use root::Proof;
+pub use rules::{Rule, Rules};
 pub use state::{AccountRow, NoteRow, PartyRow, SessionRow, State, Table};

@@ -9,6 +9,7 @@
 //! randomness of its own; its only I/O is the [`store::Disk`] it was given.
 //!
 //! * [`machine`]: the turn.
+//! * `pace`: whether the leader is slow.
 //! * [`pool`]: commands admitted and not yet executed, their deadlines, and who is told of them.
 //! * [`recovery`]: a restart re-executes the node's own log.
 //! * [`journal`]: what the log records are, and answers to peers from it.
@@ -17,12 +18,15 @@
 pub mod audit;
 pub mod journal;
 pub mod machine;
+mod pace;
 pub mod pool;
 pub mod recovery;
+mod rules;
 
 pub use consensus::{Destination, HaltReason, Now, Offence, VerifiedEvidence, VerifiedMessage, Verifier};
 pub use machine::{Config, ExecutedBlock, Input, Output, Replica, Role, Status};
 pub use recovery::{OpenError, Progress};
+pub use rules::{Rules, Standard};
 
 use consensus::raft::Start;
 use ledger::Ledger;
@@ -42,7 +46,12 @@ pub fn base_claim(genesis: &Genesis) -> Claim {
 
 /// A verifier of peers' messages and clients' commands for the first epoch of a cluster.
 pub fn verifier(genesis: &Genesis) -> Verifier {
-    Verifier::new(genesis.cluster_id(), genesis.membership(), base_claim(genesis))
+    verifier_under(genesis)
+}
+
+/// The same under rules of the caller's; for a simulator that takes one out.
+pub fn verifier_under<R: consensus::Rules>(genesis: &Genesis) -> Verifier<R> {
+    Verifier::under(genesis.cluster_id(), genesis.membership(), base_claim(genesis))
 }
 
 /// Where an engine of this cluster starts; see [`recovery`].

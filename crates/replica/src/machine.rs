@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consensus::{
-    Destination, Effects, Engine, EngineConfig, HaltReason, Now, VerifiedBlock, VerifiedEvidence, VerifiedMessage,
+    Destination, Effects, Engine, EngineConfig, HaltReason, Now, Rule, VerifiedBlock, VerifiedEvidence, VerifiedMessage,
 };
 use ledger::{Admission, Answer, Ledger, Query};
 use store::{Batch, Disk, Store};
@@ -16,8 +16,10 @@ use wire::{
 };
 
 use crate::journal::{self, Index};
+use crate::pace::Pace;
 use crate::pool::{NotTaken, PASSED_OVER_MAX, Pool};
 use crate::recovery::{self, OpenError, Progress};
+use crate::rules::{Rules, Standard};
 
 /// What a replica is made from.
 pub struct Config {
@@ -150,6 +152,8 @@ pub struct Status {
     pub pool: usize,
     /// Blocks above the committed height.
     pub uncommitted: usize,
+    /// Statements and blocks of the protocol held in memory; bounded whatever peers send.
+    pub held: usize,
     /// Offences proven, by node.
     pub evidence: Vec<(NodeId, &'static str)>,
     /// Bytes of the log.
@@ -161,12 +165,12 @@ pub struct Status {
 /// Engine, store and ledger as one machine.
 ///
 /// Invariant: what `ledger` has executed is exactly what `engine` has committed and `index` lists as committed.
-pub struct Replica<D: Disk> {
+pub struct Replica<D: Disk, R: Rules = Standard> {
     genesis: Genesis,
     cluster: ClusterId,
     me: NodeId,
     parameters: Parameters,
-    engine: Engine,
+    engine: Engine<R>,
     store: Store<D>,
     ledger: Ledger,
     index: Index,
@@ -176,6 +180,9 @@ pub struct Replica<D: Disk> {
     term_entered_ms: u64,
     committed_ms: u64,
     halted: Option<HaltReason>,
+    pace: Pace,
+    /// A safety record not written yet: only where the rule that it comes first is taken out.
+    late_safety: Option<Vec<u8>>,
 }
 
 impl<D: Disk> Replica<D> {
@@ -189,17 +196,32 @@ impl<D: Disk> Replica<D> {
         now: Now,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Replica<D>, OpenError> {
+        Replica::open_under(config, store, now, progress)
+    }
+}
+
+impl<D: Disk, R: Rules> Replica<D, R> {
+    /// The same under rules of the caller's; for a simulator that takes one out.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub fn open_under(
+        config: Config,
+        store: Store<D>,
+        now: Now,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Replica<D, R>, OpenError> {
         config.genesis.check()?;
         let membership = config.genesis.membership();
         if membership.voter(config.me).is_none() {
             return Err(OpenError::NotAVoter(config.me));
         }
-        let recovered = recovery::recover(&config.genesis, &store, progress)?;
+        let recovered = recovery::recover::<D, R>(&config.genesis, &store, progress)?;
         let cluster = config.genesis.cluster_id();
         let parameters = config.genesis.parameters.clone();
         let engine_config =
             EngineConfig { cluster, me: config.me, membership, parameters: parameters.clone(), signer: config.signer };
-        let mut engine = Engine::new(engine_config, recovered.start, now);
+        let mut engine = Engine::<R>::under(engine_config, recovered.start, now);
         for evidence in recovered.evidence {
             engine.restore_evidence(evidence);
         }
@@ -216,6 +238,8 @@ impl<D: Disk> Replica<D> {
             term_entered_ms: now.mono_ms,
             committed_ms: now.mono_ms,
             halted: None,
+            pace: Pace::new(config.genesis.parameters.slow_leader_percent, config.genesis.parameters.slow_leader_ms),
+            late_safety: None,
             genesis: config.genesis,
         })
     }
@@ -363,6 +387,7 @@ impl<D: Disk> Replica<D> {
         self.pool_term = (status.term, status.leads);
         if new_term {
             self.term_entered_ms = now.mono_ms;
+            self.pace.new_term();
         }
         let inherited = self.engine.in_flight();
         let ids = inherited.iter().flat_map(|b| b.entries.iter().map(VerifiedCommand::id));
@@ -409,6 +434,16 @@ impl<D: Disk> Replica<D> {
             let due = self.pool.to_pass_on(now.mono_ms - timeout / 2);
             self.forward(Destination::All, due, out);
         }
+        if !R::holds(Rule::CommandDeadlines) {
+            return;
+        }
+        if self.pace.is_slow() && R::holds(Rule::SlowLeadersReplaced) {
+            out.push(Output::Alert(format!(
+                "the leader of term {} commits less than {} % of what was usual; asking for another",
+                self.pool_term.0, self.parameters.slow_leader_percent
+            )));
+            self.engine.on_starved(now, fx);
+        }
         let passed_over_max = PASSED_OVER_MAX + 2 * u64::from(self.parameters.pipeline_max);
         while let Some(arrived) = self.pool.oldest() {
             let since = arrived.max(self.term_entered_ms);
@@ -418,7 +453,7 @@ impl<D: Disk> Replica<D> {
             if !(overdue && (stalled || passed_over)) {
                 break;
             }
-            if !self.drop_hopeless(time, out) {
+            if !(R::holds(Rule::HopelessCommandsDropped) && self.drop_hopeless(time, out)) {
                 self.engine.on_starved(now, fx);
                 break;
             }
@@ -476,6 +511,9 @@ impl<D: Disk> Replica<D> {
     fn append_and_sync(&mut self, fx: &mut Effects) -> Result<Vec<(Destination, PeerMessage)>, HaltReason> {
         let outbox = std::mem::take(&mut fx.outbox);
         let disk = |error: store::StoreError| HaltReason::Disk(error.to_string());
+        if !R::holds(Rule::DurableBeforeSent) {
+            self.write_behind(fx)?;
+        }
         let (outbox, records) = match fx.safety.take() {
             Some(safety) => {
                 let mut batch = Batch::new(outbox);
@@ -500,17 +538,31 @@ impl<D: Disk> Replica<D> {
         Ok(outbox.release())
     }
 
+    /// The fault that every rule about durability is measured against: what is promised is written a turn too late.
+    fn write_behind(&mut self, fx: &mut Effects) -> Result<(), HaltReason> {
+        let late = std::mem::replace(&mut self.late_safety, fx.safety.take().map(|s| s.to_bytes()));
+        if let Some(bytes) = late {
+            let mut batch = Batch::new(());
+            batch.set_safety(bytes);
+            self.store.commit(batch).map_err(|e| HaltReason::Disk(e.to_string()))?.into_inner();
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, now: Now, block: &VerifiedBlock, out: &mut Vec<Output>) -> Result<(), HaltReason> {
         let header = &block.header;
         self.engine.check_committed_claim(header)?;
         self.index.committed(header.height, block.digest);
-        let mut result = self.ledger.execute_block(header.height, header.time, header.first_index, &block.entries);
+        let mut result =
+            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries);
         self.engine.on_executed(Executed {
             height: header.height,
             state_root: result.state_root,
             receipts_root: result.receipts_root,
         });
         self.committed_ms = now.mono_ms;
+        let waiting_since = self.pool.first_arrival(block.entries.iter());
+        self.pace.committed(now.mono_ms, waiting_since, block.entries.len() as u64);
         for entry in &block.entries {
             self.pool.remove(&entry.id());
         }
@@ -618,6 +670,7 @@ impl<D: Disk> Replica<D> {
             log_root: root.log_root,
             pool: self.pool.len(),
             uncommitted: engine.uncommitted_blocks,
+            held: engine.held,
             evidence: evidence.into_keys().collect(),
             log_bytes: self.store.log_bytes(),
             halted: self.halted.as_ref().map(ToString::to_string),

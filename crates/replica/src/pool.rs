@@ -79,6 +79,11 @@ impl Pool {
         self.by_id.contains_key(id)
     }
 
+    /// When the first of these commands arrived, of those that wait here.
+    pub fn first_arrival<'c>(&self, commands: impl Iterator<Item = &'c VerifiedCommand>) -> Option<u64> {
+        commands.filter_map(|c| self.by_id.get(&c.id())).filter_map(|n| self.pending.get(n)).map(|p| p.arrived_ms).min()
+    }
+
     /// Takes a command in.
     pub fn insert(&mut self, command: VerifiedCommand, own: bool, now_ms: u64, leading: bool) -> Result<(), NotTaken> {
         if let Some(n) = self.by_id.get(&command.id()) {

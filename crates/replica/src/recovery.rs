@@ -18,6 +18,7 @@ use wire::{
 
 use crate::EngineStart;
 use crate::journal::{self, Index};
+use crate::rules::Rules;
 
 /// Recent heights handed to the engine.
 const RECENT_HEIGHTS: usize = 2048;
@@ -95,7 +96,7 @@ struct Pass<'a> {
 }
 
 /// Reads and executes the whole log.
-pub(crate) fn recover<D: Disk>(
+pub(crate) fn recover<D: Disk, R: Rules>(
     genesis: &Genesis,
     store: &Store<D>,
     progress: &mut dyn FnMut(Progress),
@@ -103,7 +104,7 @@ pub(crate) fn recover<D: Disk>(
     let cluster = genesis.cluster_id();
     let base = crate::base_claim(genesis);
     let root = crate::base_header(genesis);
-    let phase = consensus::certificate::commit_phase(genesis.fault_model);
+    let phase = consensus::certificate::commit_phase_under::<R>(genesis.fault_model);
     let mut pass = Pass {
         cluster,
         ledger: Ledger::new(genesis),
@@ -119,7 +120,7 @@ pub(crate) fn recover<D: Disk>(
         progress,
         records_total: store.records(),
     };
-    store.replay(|at, kind, payload| pass.record(at, kind, payload))?;
+    store.replay(|at, kind, payload| pass.record::<R>(at, kind, payload))?;
     let safety = store.safety().map(Safety::from_bytes).transpose().map_err(OpenError::Safety)?;
     let mut blocks: Vec<Arc<VerifiedBlock>> = pass.pending.into_values().collect();
     blocks.sort_by_key(|b| b.header.height);
@@ -141,7 +142,7 @@ pub(crate) fn recover<D: Disk>(
 }
 
 impl Pass<'_> {
-    fn record(&mut self, at: RecordAt, kind: u8, payload: &[u8]) -> Result<(), OpenError> {
+    fn record<R: Rules>(&mut self, at: RecordAt, kind: u8, payload: &[u8]) -> Result<(), OpenError> {
         let number = at.number();
         let unreadable = |why| OpenError::Record { number, why };
         match kind {
@@ -155,7 +156,7 @@ impl Pass<'_> {
             }
             journal::COMMIT => {
                 let commit = Certificate::from_bytes(payload).map_err(unreadable)?;
-                self.commit(commit, at)?;
+                self.commit::<R>(commit, at)?;
             }
             journal::EVIDENCE => self.evidence.push(Evidence::from_bytes(payload).map_err(unreadable)?),
             tag => return Err(unreadable(DecodeError::Tag { what: "log record", tag: tag.into() })),
@@ -170,7 +171,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn commit(&mut self, commit: Certificate, at: RecordAt) -> Result<(), OpenError> {
+    fn commit<R: Rules>(&mut self, commit: Certificate, at: RecordAt) -> Result<(), OpenError> {
         let height = commit.claim.height;
         let mut chain = Vec::new();
         let mut digest = commit.claim.digest;
@@ -181,7 +182,7 @@ impl Pass<'_> {
             chain.push(block.clone());
         }
         for block in chain.into_iter().rev() {
-            self.execute(&block, commit.claim.term)?;
+            self.execute::<R>(&block, commit.claim.term)?;
         }
         self.index.commit(height, at);
         self.pending.retain(|_, block| block.header.height > height);
@@ -189,7 +190,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn execute(&mut self, block: &VerifiedBlock, term: Term) -> Result<(), OpenError> {
+    fn execute<R: Rules>(&mut self, block: &VerifiedBlock, term: Term) -> Result<(), OpenError> {
         let header = &block.header;
         let claimed = header.executed;
         if let Some(found) = self.executed.get(&claimed.height)
@@ -209,7 +210,8 @@ impl Pass<'_> {
             let found = self.frontier.root();
             return Err(OpenError::Diverged(consensus::HaltReason::LogDiffers { height: header.height, found }));
         }
-        let result = self.ledger.execute_block(header.height, header.time, header.first_index, &block.entries);
+        let result =
+            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries);
         let executed =
             Executed { height: header.height, state_root: result.state_root, receipts_root: result.receipts_root };
         self.executed.insert(header.height, executed);

@@ -206,6 +206,10 @@ pub struct Parameters {
     pub timeout_base_ms: u64,
     /// The most that timeout grows to.
     pub timeout_cap_ms: u64,
+    /// A leader is slow whose commits stay under this share of the recent best, in percent; 0 if none ever is.
+    pub slow_leader_percent: u32,
+    /// Milliseconds of waiting work for which a leader must be slow to be replaced.
+    pub slow_leader_ms: u64,
 }
 struct_codec!(Parameters {
     block_entries_max: u32,
@@ -215,6 +219,8 @@ struct_codec!(Parameters {
     heartbeat_ms: u64,
     timeout_base_ms: u64,
     timeout_cap_ms: u64,
+    slow_leader_percent: u32,
+    slow_leader_ms: u64,
 });
 
 impl Default for Parameters {
@@ -227,6 +233,8 @@ impl Default for Parameters {
             heartbeat_ms: 200,
             timeout_base_ms: 1500,
             timeout_cap_ms: 30_000,
+            slow_leader_percent: 20,
+            slow_leader_ms: 20_000,
         }
     }
 }
@@ -253,7 +261,7 @@ pub struct Genesis {
 }
 
 /// The version at the start of a genesis document's canonical bytes.
-pub const GENESIS_VERSION: u8 = 1;
+pub const GENESIS_VERSION: u8 = 2;
 
 /// Why a genesis document was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -397,6 +405,12 @@ impl Parameters {
         }
         if self.timeout_cap_ms < self.timeout_base_ms || self.timeout_cap_ms > 3_600_000 {
             return err("timeout_cap_ms", "timeout_base_ms to 3600000");
+        }
+        if self.slow_leader_percent > 90 {
+            return err("slow_leader_percent", "0 to 90");
+        }
+        if !(1000..=3_600_000).contains(&self.slow_leader_ms) {
+            return err("slow_leader_ms", "1000 to 3600000");
         }
         Ok(())
     }

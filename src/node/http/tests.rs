@@ -77,6 +77,7 @@ impl Stub {
             log_root: Hash::ZERO,
             pool: 5,
             uncommitted: 1,
+            held: 3,
             evidence: vec![],
             log_bytes: 1000,
             halted: None,

@@ -11,6 +11,7 @@ use wire::{
 
 use super::{Asked, Destination, Effects, Engine, HaltReason, Now};
 use crate::certificate::{VerifiedElection, obliged};
+use crate::rules::{Rule, Rules};
 use crate::verify::{VerifiedElectionVote, VerifiedHeartbeat, VerifiedRecall, VerifiedStanding};
 
 /// Later terms of which one author's election votes are kept.
@@ -19,7 +20,7 @@ pub(super) const ELECTION_TERMS_KEPT: usize = 3;
 /// Base timeouts for which a leader lets a single voter ask for the next term before it resigns, the first time.
 const LONE_ASKER_TIMEOUTS: u64 = 4;
 
-impl Engine {
+impl<R: Rules> Engine<R> {
     // ---- timers
 
     /// Milliseconds before a voter gives up the current term. Doubles with every term since the newest commit, so the
@@ -67,8 +68,10 @@ impl Engine {
     fn beat(&mut self, now: Now, fx: &mut Effects) {
         if !self.rejoined {
             fx.send(Destination::All, PeerMessage::Rejoin);
-        } else if !self.may_vote() {
-            self.send_election_vote(fx);
+        } else if self.has_asked() {
+            if R::holds(Rule::VotesResent) {
+                self.send_election_vote(fx);
+            }
         } else if self.leads() {
             self.send_heartbeat(fx);
             self.repropose(now, fx);
@@ -111,6 +114,7 @@ impl Engine {
     /// below fetches it.
     fn repropose(&mut self, now: Now, fx: &mut Effects) {
         let stuck = now.mono_ms.saturating_sub(self.timers.progress_ms) >= 2 * self.parameters.heartbeat_ms;
+        let stuck = stuck && R::holds(Rule::VotesResent);
         let Some(head) = self.head.filter(|head| stuck && *head != self.tree.root.digest) else { return };
         if self.tree.header(&head).is_some_and(|h| h.term == self.safety.entered)
             && let Some(append) = self.append_entries(&head, fx)
@@ -123,6 +127,9 @@ impl Engine {
     /// Sends this voter's last uncommitted votes again, byte for byte.
     pub(super) fn resend_votes(&mut self, now: Now, fx: &mut Effects) {
         if now.mono_ms.saturating_sub(self.timers.resent_ms) < self.parameters.heartbeat_ms || !self.may_vote() {
+            return;
+        }
+        if !R::holds(Rule::VotesResent) {
             return;
         }
         self.timers.resent_ms = now.mono_ms;
@@ -162,6 +169,9 @@ impl Engine {
 
     /// Tells a node that is behind where the others stand; at most once per heartbeat interval each.
     pub(super) fn send_standing(&mut self, now: Now, to: NodeId, fx: &mut Effects) {
+        if !R::holds(Rule::StandingsShared) {
+            return;
+        }
         let last = self.timers.standing_ms.get(&to);
         if last.is_some_and(|last| now.mono_ms.saturating_sub(*last) < self.parameters.heartbeat_ms) {
             return;
@@ -180,7 +190,7 @@ impl Engine {
     /// Asks for the next term, once; from here on no vote in the current one.
     pub(super) fn ask_next_term(&mut self, now: Now, fx: &mut Effects) {
         let Some(next) = self.safety.entered.next() else { return };
-        if self.halted || !self.may_vote() {
+        if self.halted || !self.rejoined || self.has_asked() {
             return;
         }
         let claim = self.election_claim();
@@ -199,12 +209,19 @@ impl Engine {
         if self.byzantine() {
             return self.safety.lock.claim;
         }
+        if !R::holds(Rule::CrashElectionsReportVotes) {
+            return self.commit.claim;
+        }
         self.safety.replicated.as_ref().map_or(self.base, |vote| vote.claim())
     }
 
     fn send_election_vote(&mut self, fx: &mut Effects) {
         let Some(vote) = &self.safety.election_vote else { return };
-        debug_assert!(vote.claim == self.election_claim(), "the lock stays put while an election vote is out");
+        let sealed = vote.claim == self.election_claim() || !R::holds(Rule::SilenceAfterElectionVote);
+        debug_assert!(
+            sealed || !R::holds(Rule::CrashElectionsReportVotes),
+            "the lock stays put while an election vote is out"
+        );
         let message = ElectionVoteMessage {
             vote: vote.signed().clone(),
             highest: self.byzantine().then(|| (*self.safety.lock).clone()),
@@ -245,7 +262,7 @@ impl Engine {
         self.count_election(term, now, fx);
         // More than F ask for later terms: one of them is honest and has a reason.
         let asking: BTreeSet<NodeId> = self.election_votes.keys().copied().collect();
-        if self.quorum.one_honest(&asking).is_some() {
+        if self.quorum.one_honest(&asking).is_some() || !R::holds(Rule::JoinAboveF) {
             self.ask_next_term(now, fx);
         }
     }
@@ -276,10 +293,11 @@ impl Engine {
 
     /// Enters an elected term, if it is later than the current one.
     pub(super) fn on_election(&mut self, now: Now, election: VerifiedElection, fx: &mut Effects) {
-        if self.halted || election.term <= self.safety.entered {
+        let later = election.term > self.safety.entered;
+        if self.halted || !(later || election.term < self.safety.entered && !R::holds(Rule::TermsRise)) {
             return;
         }
-        let Some(obliged) = obliged(&election) else { return };
+        let Some(obliged) = obliged::<R>(&election) else { return };
         let committed = self.commit.claim;
         if committed.term < election.term && (obliged.term, obliged.height) < (committed.term, committed.height) {
             self.fail(HaltReason::ElectionBelowCommit { term: election.term, obliged, committed }, fx);
@@ -310,7 +328,7 @@ impl Engine {
     pub(super) fn adopt_election(&mut self, election: VerifiedElection, parent: &BlockDigest, fx: &mut Effects) {
         let term = self.safety.entered;
         let voted = self.safety.replicated.as_ref().is_some_and(|vote| vote.term >= term);
-        let Some(carried) = obliged(&election) else { return };
+        let Some(carried) = obliged::<R>(&election) else { return };
         if self.halted || voted || election.term != term || carried.digest != *parent || carried == self.obliged() {
             return;
         }

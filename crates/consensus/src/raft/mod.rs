@@ -42,6 +42,7 @@ mod turn;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -53,8 +54,9 @@ use wire::{
     NodeId, Parameters, PeerMessage, Phase, Proposal, Signer, Term, Time, Verified, Vote,
 };
 
-use crate::certificate::{VerifiedCertificate, commit_phase};
+use crate::certificate::{VerifiedCertificate, commit_phase_under};
 use crate::quorum::Quorum;
+use crate::rules::{Rule, Rules, Standard};
 use crate::verify::{VerifiedBlock, VerifiedEvidence, VerifiedMessage};
 
 pub use safety::Safety;
@@ -239,7 +241,7 @@ struct Want {
 
 /// The engine. Feed it with [`Engine::on_message`] and the other `on_` methods, then call [`Engine::settle`], propose if
 /// there is [`Engine::room`], and [`Engine::seal`] the effects before carrying them out.
-pub struct Engine {
+pub struct Engine<R: Rules = Standard> {
     cluster: ClusterId,
     me: NodeId,
     membership: Membership,
@@ -297,6 +299,7 @@ pub struct Engine {
     claim_next: Executed,
     timers: Timers,
     halted: bool,
+    rules: PhantomData<R>,
 }
 
 /// An election vote and the certificate it claims.
@@ -345,6 +348,8 @@ pub struct EngineStatus {
     pub electing: bool,
     /// The committed height here.
     pub committed: Height,
+    /// Statements and blocks held in memory, of all kinds; bounded whatever peers send.
+    pub held: usize,
     /// The highest committed height known of.
     pub known_committed: Height,
     /// Blocks held above the committed one.
@@ -354,9 +359,17 @@ pub struct EngineStatus {
 }
 
 impl Engine {
-    /// An engine at its starting point. On a first start nothing is promised; otherwise exactly what `start.safety` says.
+    /// An engine at its starting point, with all rules in force. On a first start nothing is promised; otherwise exactly
+    /// what `start.safety` says.
     pub fn new(config: EngineConfig, start: Start, now: Now) -> Engine {
-        let quorum = Quorum::new(&config.membership);
+        Engine::under(config, start, now)
+    }
+}
+
+impl<R: Rules> Engine<R> {
+    /// An engine under rules of the caller's, at its starting point. On a first start nothing is promised; otherwise exactly what `start.safety` says.
+    pub fn under(config: EngineConfig, start: Start, now: Now) -> Engine<R> {
+        let quorum = Quorum::under::<R>(&config.membership);
         let epoch = config.membership.epoch;
         let base = wire::Certificate::base(Phase::Replicated, start.base.height, start.base.digest);
         let digest = start.root.digest(&config.cluster);
@@ -395,6 +408,7 @@ impl Engine {
             claim_next,
             timers: Timers::default(),
             halted: false,
+            rules: PhantomData,
             membership: config.membership,
         };
         for block in start.blocks {
@@ -407,8 +421,11 @@ impl Engine {
         }
         for vote in [&engine.safety.replicated, &engine.safety.certified].into_iter().flatten() {
             if vote.term == engine.safety.entered {
-                engine.votes.take(vote.clone(), &engine.tree);
+                engine.votes.take::<R>(vote.clone(), &engine.tree);
             }
+        }
+        if !R::holds(Rule::ElectionVoteDurable) {
+            engine.safety.election_vote = None;
         }
         engine.timers.progress_ms = now.mono_ms;
         engine.timers.beat_at = now.mono_ms;
@@ -488,12 +505,22 @@ impl Engine {
             term: self.safety.entered,
             leader: self.leader(self.safety.entered),
             leads: self.leads(),
-            electing: !self.may_vote(),
+            electing: !self.rejoined || self.has_asked(),
             committed: self.tree.root.header.height,
             known_committed: self.target.claim.height.max(self.tree.root.header.height),
             uncommitted_blocks: self.tree.len(),
+            held: self.held(),
             rejoined: self.rejoined,
         }
+    }
+
+    fn held(&self) -> usize {
+        let early: usize = self.early.values().map(Vec::len).sum();
+        let asked: usize = self.election_votes.values().map(BTreeMap::len).sum();
+        let others = [self.newest.len(), self.proposals.len(), self.orphans.len(), self.newest_election_votes.len()];
+        let more = [self.evidence.len(), self.wanted.len(), self.askers.len(), self.recalled.len()];
+        let sum: usize = others.into_iter().chain(more).sum();
+        self.tree.len() + self.votes.len() + early + asked + sum
     }
 
     /// The newest committed header and its digest.
@@ -526,12 +553,17 @@ impl Engine {
     }
 
     fn commit_phase(&self) -> Phase {
-        commit_phase(self.membership.fault_model)
+        commit_phase_under::<R>(self.membership.fault_model)
     }
 
     /// True unless this voter has asked for a later term, or has not yet made sure of what it signed before its start.
     fn may_vote(&self) -> bool {
-        self.rejoined && self.safety.election_vote.as_ref().is_none_or(|v| v.term <= self.safety.entered)
+        self.rejoined && !(self.has_asked() && R::holds(Rule::SilenceAfterElectionVote))
+    }
+
+    /// True if an election vote for a later term is out.
+    fn has_asked(&self) -> bool {
+        self.safety.election_vote.as_ref().is_some_and(|v| v.term > self.safety.entered)
     }
 
     fn leads(&self) -> bool {
@@ -539,7 +571,8 @@ impl Engine {
     }
 
     fn standing(&self) -> Standing {
-        Standing { election: self.safety.election.as_deref().cloned(), commit: (*self.target).clone() }
+        let election = self.safety.election.as_deref().filter(|_| R::holds(Rule::StandingsShared));
+        Standing { election: election.cloned(), commit: (*self.target).clone() }
     }
 
     fn fail(&mut self, reason: HaltReason, fx: &mut Effects) {

@@ -6,9 +6,10 @@ use wire::peer::{Blocks, Fetch, FetchBlock};
 use wire::{BlockDigest, NodeId, PeerMessage};
 
 use super::{Destination, Effects, Engine, HaltReason, Now, Want};
+use crate::rules::Rules;
 use crate::verify::VerifiedBlocks;
 
-impl Engine {
+impl<R: Rules> Engine<R> {
     /// Notes that a block is needed.
     pub(super) fn want(&mut self, digest: BlockDigest) {
         if !self.tree.holds(&digest) {

@@ -6,7 +6,7 @@ use wire::limits::{BLOCK_TIME_AHEAD_MS_MAX, WINDOW_HEIGHTS_MAX};
 use wire::peer::AppendEntries;
 use wire::statement::Claim;
 use wire::{
-    BlockDigest, BlockHeader, Evidence, Executed, Height, NodeId, PeerMessage, Phase, Proposal, Time, Verified,
+    BlockDigest, BlockHeader, Evidence, Executed, Height, NodeId, PeerMessage, Phase, Proposal, Term, Time, Verified,
     VerifiedCommand, Vote, merkle,
 };
 
@@ -14,6 +14,7 @@ use super::tree::Check;
 use super::votes::Taken;
 use super::{Destination, Effects, Engine, HaltReason, Now, RECENT_HEIGHTS};
 use crate::certificate::{VerifiedCertificate, check_certificate, obliged};
+use crate::rules::{Rule, Rules};
 use crate::verify::{VerifiedAppend, VerifiedBlock};
 
 /// Votes of a later term kept per author and phase.
@@ -28,7 +29,7 @@ pub struct Room {
     pub due: bool,
 }
 
-impl Engine {
+impl<R: Rules> Engine<R> {
     /// Brings the engine to rest after inputs: checks blocks, casts votes, commits, and runs the timers.
     pub fn settle(&mut self, now: Now, fx: &mut Effects) {
         if self.halted {
@@ -169,7 +170,7 @@ impl Engine {
         if self.halted || proposal.author != self.leader(proposal.term) || block.header.term != proposal.term {
             return;
         }
-        if proposal.term < self.safety.entered {
+        if proposal.term < self.safety.entered && R::holds(Rule::LeftTermsClosed) {
             self.send_standing(now, from, fx);
             return;
         }
@@ -193,7 +194,7 @@ impl Engine {
         if let Some(election) = append.election {
             self.adopt_election(election, &block.header.parent, fx);
         }
-        if proposal.height > self.window_floor().plus(WINDOW_HEIGHTS_MAX) {
+        if proposal.height > self.window_floor().plus(WINDOW_HEIGHTS_MAX) && R::holds(Rule::ProposalWindow) {
             return;
         }
         match self.proposals.get(&proposal.height) {
@@ -331,23 +332,35 @@ impl Engine {
         let mut candidates: Vec<(Height, BlockDigest)> = self
             .tree
             .nodes()
-            .filter(|(_, n)| n.check == Check::Passed && n.proposal.is_some() && n.header().term == self.safety.entered)
+            .filter(|(_, n)| n.check == Check::Passed && n.proposal.is_some() && self.is_open(n.header().term))
             .map(|(digest, n)| (n.header().height, *digest))
             .collect();
         candidates.sort_unstable_by(|a, b| b.cmp(a));
         let Some((height, digest)) = candidates.into_iter().find(|(h, d)| self.follows_last_vote(*h, d)) else {
             return false;
         };
-        self.cast(Phase::Replicated, Claim { term: self.safety.entered, height, digest }, fx)
+        let term = self.tree.header(&digest).map_or(self.safety.entered, |h| h.term);
+        self.cast(Phase::Replicated, Claim { term, height, digest }, fx)
+    }
+
+    /// True if blocks of a term may be voted for now.
+    fn is_open(&self, term: Term) -> bool {
+        term == self.safety.entered || term < self.safety.entered && !R::holds(Rule::LeftTermsClosed)
     }
 
     /// Rule 2 of the normal case: a vote strictly descends from the last one of the term, or, if it is the first, from
     /// the obliged block through blocks of this term.
     fn follows_last_vote(&self, height: Height, digest: &BlockDigest) -> bool {
         let term = self.safety.entered;
+        if !R::holds(Rule::LeftTermsClosed) && self.tree.header(digest).is_some_and(|h| h.term < term) {
+            return self.safety.replicated.as_ref().is_none_or(|last| last.digest != *digest);
+        }
         match &self.safety.replicated {
             Some(last) if last.term > term => false,
             Some(last) if last.term == term => {
+                if !R::holds(Rule::VotesChain) && last.digest != *digest {
+                    return true;
+                }
                 if height <= last.height {
                     return false;
                 }
@@ -362,7 +375,7 @@ impl Engine {
                 }
                 self.tree.descends(digest, &last.digest)
             }
-            _ => self.descends_from_obliged(digest),
+            _ => self.descends_from_obliged(digest) || !R::holds(Rule::FirstBlockObliged),
         }
     }
 
@@ -385,7 +398,7 @@ impl Engine {
 
     /// The block that the first block of the current term extends.
     pub(super) fn obliged(&self) -> Claim {
-        self.safety.election.as_deref().and_then(obliged).unwrap_or(self.base)
+        self.safety.election.as_deref().and_then(obliged::<R>).unwrap_or(self.base)
     }
 
     /// Casts a vote: journals what it covers, records it, counts it, and lines it up for sending.
@@ -438,7 +451,7 @@ impl Engine {
             }
             return;
         }
-        if vote.height > self.window_floor().plus(2 * WINDOW_HEIGHTS_MAX) {
+        if vote.height > self.window_floor().plus(2 * WINDOW_HEIGHTS_MAX) && R::holds(Rule::VoteWindow) {
             return;
         }
         if vote.term > self.safety.entered {
@@ -469,7 +482,7 @@ impl Engine {
 
     pub(super) fn count_vote(&mut self, vote: Verified<Vote>, fx: &mut Effects) {
         let phase = vote.phase;
-        match self.votes.take(vote, &self.tree) {
+        match self.votes.take::<R>(vote, &self.tree) {
             Taken::Repeated => {}
             Taken::Contradiction(evidence) => self.accuse(evidence, fx),
             Taken::Supports(digests) => self.look_at_support(phase, &digests, fx),
@@ -492,10 +505,10 @@ impl Engine {
                 continue;
             }
             let Some(proof) = self.votes.reached(phase, digest, &self.quorum) else { continue };
-            let assembled = self.votes.certificate(proof, phase, digest, &self.tree, &self.quorum);
+            let assembled = self.votes.certificate::<R>(proof, phase, digest, &self.tree, &self.quorum);
             let Some(certificate) = assembled else { continue };
             // What others would refuse must not enter our record: it could never be shown to anyone.
-            match check_certificate(&certificate, &self.cluster, self.epoch, &self.base, &self.quorum) {
+            match check_certificate::<R>(&certificate, &self.cluster, self.epoch, &self.base, &self.quorum) {
                 Ok(()) => best = Some((claim, VerifiedCertificate::assume(certificate))),
                 Err(why) => fx.alerts.push(format!("votes for height {} make no certificate: {why}", claim.height)),
             }
@@ -512,14 +525,14 @@ impl Engine {
     pub(super) fn raise_lock(&mut self, certificate: VerifiedCertificate, fx: &mut Effects) {
         if let Some((digest, term)) = self.recent.get(&certificate.claim.height)
             && *digest != certificate.claim.digest
-            && certificate.claim.term >= *term
+            && (certificate.claim.term >= *term || !R::holds(Rule::OldCertificatesAreHistory))
             && !certificate.is_base()
         {
             self.fail(HaltReason::ConflictingCertificate(certificate.claim), fx);
             return;
         }
         // While an election vote is out the lock stays what that vote signed.
-        let free = self.safety.election_vote.as_ref().is_none_or(|v| v.term <= self.safety.entered);
+        let free = !self.has_asked() || !R::holds(Rule::SilenceAfterElectionVote);
         if self.byzantine() && free && certificate.claim > self.safety.lock.claim {
             self.safety.lock = certificate;
             self.safety_dirty = true;
@@ -623,6 +636,7 @@ impl Engine {
             return;
         }
         let last = self.safety.replicated.as_ref().filter(|v| v.term == self.safety.entered);
+        let last = last.filter(|_| R::holds(Rule::LeaderResumes));
         let digest = match last {
             Some(vote) => vote.digest,
             None => {

@@ -7,6 +7,7 @@ use wire::{BlockDigest, BlockHeader, Certificate, Evidence, Height, NodeId, Phas
 
 use super::tree::Tree;
 use crate::quorum::{Quorum, QuorumReached};
+use crate::rules::{Rule, Rules};
 
 /// What taking a vote in led to.
 pub(crate) enum Taken {
@@ -27,8 +28,13 @@ pub(crate) struct VoteBook {
 }
 
 impl VoteBook {
+    /// Votes held.
+    pub fn len(&self) -> usize {
+        self.votes.values().map(BTreeMap::len).sum()
+    }
+
     /// Takes in a vote of the current term.
-    pub fn take(&mut self, vote: Verified<Vote>, tree: &Tree) -> Taken {
+    pub fn take<R: Rules>(&mut self, vote: Verified<Vote>, tree: &Tree) -> Taken {
         let mine = self.votes.entry((vote.phase, vote.author)).or_default();
         if let Some(first) = mine.get(&vote.height) {
             if first.digest == vote.digest {
@@ -41,7 +47,7 @@ impl VoteBook {
         let term = vote.term;
         mine.insert(height, vote);
         match tree.node(&digest) {
-            Some(node) if !names(node.header(), term, height) => Taken::Supports(vec![]),
+            Some(node) if !names::<R>(node.header(), term, height) => Taken::Supports(vec![]),
             Some(_) => Taken::Supports(self.spread(phase, author, term, digest, tree)),
             None => {
                 self.support.entry((phase, digest)).or_default().insert(author);
@@ -95,7 +101,7 @@ impl VoteBook {
     ///
     /// Votes on different branches above the block cannot be linked by one chain of headers, so the lowest tip is taken
     /// below which a quorum has voted; `None` if there is no such chain.
-    pub fn certificate(
+    pub fn certificate<R: Rules>(
         &self,
         _proof: QuorumReached,
         phase: Phase,
@@ -111,7 +117,7 @@ impl VoteBook {
             let mine = self.votes.get(&(phase, *author)).into_iter().flat_map(|mine| mine.range(header.height..));
             votes.extend(mine.map(|(height, vote)| (*height, vote)).filter(|(height, vote)| {
                 let named = tree.node(&vote.digest).map(|node| node.header());
-                named.is_some_and(|h| names(h, header.term, *height)) && tree.descends(&vote.digest, digest)
+                named.is_some_and(|h| names::<R>(h, header.term, *height)) && tree.descends(&vote.digest, digest)
             }));
         }
         votes.sort_by_key(|(height, vote)| (*height, vote.digest));
@@ -145,8 +151,8 @@ impl VoteBook {
 }
 
 /// True if a vote of this term and height can mean this block.
-fn names(header: &BlockHeader, term: Term, height: Height) -> bool {
-    header.height == height && header.term == term
+fn names<R: Rules>(header: &BlockHeader, term: Term, height: Height) -> bool {
+    header.height == height && header.term == term || !R::holds(Rule::VotesNameTheirBlock)
 }
 
 fn linking_headers(tree: &Tree, from: &BlockDigest, to: &BlockDigest) -> Option<Vec<BlockHeader>> {
