@@ -517,14 +517,23 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         let (outbox, records) = match fx.safety.take() {
             Some(safety) => {
                 let mut batch = Batch::new(outbox);
-                append_records(&mut batch, fx);
+                append_blocks(&mut batch, fx);
                 batch.set_safety(safety.to_bytes());
-                self.store.commit(batch).map_err(disk)?.into_parts()
+                let (outbox, mut records) = self.store.commit(batch).map_err(disk)?.into_parts();
+                // A commit certificate may count this turn's own vote. If it reached the log and the vote behind it did
+                // not reach the safety record, a restart would hold a commit that its next election vote denies.
+                let mut commits = Batch::new(());
+                append_commits(&mut commits, fx);
+                if !commits.is_empty() {
+                    records.extend(self.store.write(commits).map_err(disk)?);
+                }
+                (outbox, records)
             }
             // Without a new safety record the outbox promises nothing new; the records ride on the next sync.
             None => {
                 let mut batch = Batch::new(());
-                append_records(&mut batch, fx);
+                append_blocks(&mut batch, fx);
+                append_commits(&mut batch, fx);
                 let records = if batch.is_empty() { vec![] } else { self.store.write(batch).map_err(disk)? };
                 (outbox, records)
             }
@@ -678,14 +687,18 @@ impl<D: Disk, R: Rules> Replica<D, R> {
     }
 }
 
-/// The log records of a turn: blocks first, so that a certificate's block always precedes it; the certificates last.
-fn append_records<T>(batch: &mut Batch<T>, fx: &Effects) {
+/// The first log records of a turn: blocks, so that a certificate's block always precedes it, and evidence.
+fn append_blocks<T>(batch: &mut Batch<T>, fx: &Effects) {
     for block in &fx.blocks {
         batch.append(journal::BLOCK, &journal::encode_block(block));
     }
     for evidence in &fx.evidence {
         batch.append(journal::EVIDENCE, &evidence.to_bytes());
     }
+}
+
+/// The last log records of a turn: commit certificates.
+fn append_commits(batch: &mut Batch<()>, fx: &Effects) {
     for commit in &fx.commits {
         batch.append(journal::COMMIT, &commit.to_bytes());
     }

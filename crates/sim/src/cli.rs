@@ -28,6 +28,9 @@ struct Args {
     /// Round-trip times between regions, as a table `from,to,rtt_ms_p50,rtt_ms_p90`.
     #[arg(long, global = true)]
     rtt: Option<PathBuf>,
+    /// So many voters in every run, and not as many as the seed draws.
+    #[arg(long, global = true)]
+    voters: Option<usize>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -54,10 +57,11 @@ enum Command {
 }
 
 fn settings(args: &Args) -> Result<Settings, String> {
-    let Some(path) = &args.rtt else { return Ok(Settings::default()) };
+    let settings = Settings { voters: args.voters, ..Settings::default() };
+    let Some(path) = &args.rtt else { return Ok(settings) };
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let matrix = Matrix::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(Settings { matrix: Some(matrix), ..Settings::default() })
+    Ok(Settings { matrix: Some(matrix), ..settings })
 }
 
 /// Runs what the command line asks for; exit code 1 if a rule was broken.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::peer::Recall;
 use wire::statement::Claim;
-use wire::{Certificate, Evidence, Genesis, NodeId, Outcome, OutcomeCode, PeerMessage, Receipt, Term};
+use wire::{Certificate, Evidence, Genesis, Outcome, OutcomeCode, PeerMessage, Receipt, Term};
 
 use crate::random::Random;
 use forge::Forge;
