@@ -10,6 +10,7 @@ use replica::Standard;
 use crate::coverage::Coverage;
 use crate::network::Matrix;
 use crate::plan::{Plan, Settings};
+use crate::rules::Removed;
 use crate::world::{Report, run};
 
 /// Runs the production replica under seeded faults and an adversary, watched by independent oracles.
@@ -52,6 +53,15 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
+    /// Every attack by name and every planted fault: the product survives, an oracle catches the mutant.
+    Mutants {
+        /// Only rows with this in their name.
+        #[arg(long)]
+        only: Option<String>,
+        /// Seeds for the product; a mutant is given four times as many.
+        #[arg(long, default_value_t = 6)]
+        seeds: u64,
+    },
     /// Four calm voters and one command a second: how much is simulated in a minute of a core.
     Speed,
 }
@@ -78,6 +88,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Swarm { minutes, seeds, first, threads }), _) => {
             crate::swarm::swarm(&settings, *minutes, *seeds, *first, *threads)
         }
+        (Some(Command::Mutants { only, seeds }), _) => mutants(only.as_deref(), *seeds),
         (Some(Command::Speed), _) => speed(&settings),
         (None, Some(seed)) => one(&args, &settings, seed),
         (None, None) => {
@@ -128,6 +139,34 @@ fn explain(plan: &Plan) {
             println!("FAILED {failure}");
         }
     }
+}
+
+fn mutants(only: Option<&str>, seeds: u64) -> bool {
+    println!("{:<22} {:<52} {:<28} {:<16} without it", "row", "attack", "rule", "as built");
+    let mut good = true;
+    for scenario in crate::scenario::all() {
+        if only.is_some_and(|only| !scenario.row.contains(only)) {
+            continue;
+        }
+        let start = Instant::now();
+        let verdict = scenario.play(seeds);
+        good &= verdict.is_good();
+        let rule = match scenario.removed {
+            Removed::Ordering(rule) => format!("{rule:?}"),
+            Removed::Ledger(rule) => format!("{rule:?}"),
+            Removed::ClientsCount => "ClientsCount".to_owned(),
+        };
+        let built = match &verdict.built {
+            (seeds, None) => format!("clean, {seeds} seeds"),
+            (_, Some(why)) => format!("FAILED {why}"),
+        };
+        let caught = match &verdict.caught {
+            Some((seed, why)) => format!("seed {seed}: {}", &why[..why.floor_char_boundary(90)]),
+            None => "SURVIVES".to_owned(),
+        };
+        println!("{:<22} {:<52} {rule:<28} {built:<16} {caught} ({} s)", scenario.row, scenario.attack, start.elapsed().as_secs());
+    }
+    good
 }
 
 fn speed(settings: &Settings) -> bool {

@@ -5,11 +5,12 @@
 //! from another's account, to an account that is not there; notes; commands that expire soon; and now and then a second
 //! command with a sequence already used. A command without a result is sent again after a while, through other nodes.
 //!
-//! A client accepts a result when nodes of a weight above `F` gave identical receipts (under crash faults one is
-//! enough). It gives a command up when as many refused it for a reason that stays, or when it has long expired.
+//! A client accepts a result as the product's own client does ([`client::tally`]): when nodes of a weight above `F` gave
+//! identical receipts (under crash faults one is enough). It gives a command up when as many refused it for a reason that stays, or when it has long expired.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use client::tally::{Step, Tally};
 use ledger::{Amount, Operation};
 use wire::{
     ClusterId, Command, CommandId, FaultModel, Genesis, Guard, Index, Name, Outcome, Receipt, SignedCommand, Time,
@@ -62,7 +63,7 @@ struct Pending {
     expiry: Time,
     next_us: u64,
     tries: u64,
-    receipts: BTreeMap<usize, Receipt>,
+    tally: Tally,
     refusals: BTreeMap<usize, Outcome>,
     /// The highest index this crowd had accepted when the command was first sent.
     floor: Option<Index>,
@@ -117,6 +118,7 @@ pub struct Crowd {
     accepted_max: Option<Index>,
     weights: Vec<u64>,
     enough: u64,
+    hostile: bool,
     interval_us: u64,
     fanout: usize,
     retry_us: u64,
@@ -161,7 +163,8 @@ impl Crowd {
             found_sequence: 0,
             accepted_max: None,
             weights: genesis.voters.iter().map(|v| v.weight).collect(),
-            enough: if crash { 1 } else { genesis.faulty_weight + 1 },
+            enough: plan.enough.unwrap_or(if crash { 1 } else { genesis.faulty_weight + 1 }),
+            hostile: plan.hostile,
             interval_us: plan.interval_us,
             fanout: plan.fanout,
             retry_us: 2000 * genesis.parameters.timeout_base_ms,
@@ -231,7 +234,7 @@ impl Crowd {
         };
         let client = &mut self.clients[c];
         // Now and then a sequence that is used already, or will be by no one.
-        let reused = client.sequence > 0 && self.random.chance(30);
+        let reused = client.sequence > 0 && self.random.chance(if self.hostile { 700 } else { 30 });
         if !reused {
             client.sequence += if self.random.chance(20) { 3 } else { 1 };
         }
@@ -251,7 +254,7 @@ impl Crowd {
         requests: &mut Vec<Request>,
     ) {
         let founding = client.is_none();
-        let soon = !founding && self.random.chance(50);
+        let soon = !founding && self.random.chance(if self.hostile { 300 } else { 50 });
         let expiry = wall.plus_ms(if soon { self.random.below(5000) } else { EXPIRY_MS_LONG + 3_600_000 });
         let name = |text: &str| Name::new(text).expect("a proper name");
         let command = Command {
@@ -280,7 +283,7 @@ impl Crowd {
             expiry,
             next_us: now_us + retry,
             tries: 0,
-            receipts: BTreeMap::new(),
+            tally: Tally::default(),
             refusals: BTreeMap::new(),
             floor: self.accepted_max,
             founding,
@@ -315,10 +318,7 @@ impl Crowd {
         match answer {
             Answer::Receipt(receipt) => {
                 let pending = self.pending.get_mut(&receipt.command)?;
-                pending.receipts.insert(from, receipt.clone());
-                let same = pending.receipts.iter().filter(|(_, r)| **r == receipt);
-                let weight: u64 = same.map(|(node, _)| self.weights[*node]).sum();
-                if weight < self.enough {
+                if pending.tally.add(from, &receipt, &self.weights, self.enough - 1) != Step::Accepted {
                     return None;
                 }
                 let floor = pending.floor;

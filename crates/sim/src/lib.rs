@@ -23,6 +23,7 @@ pub mod oracle;
 pub mod plan;
 pub mod random;
 pub mod rules;
+pub mod scenario;
 pub mod shrink;
 pub mod swarm;
 pub mod trace;

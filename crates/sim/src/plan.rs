@@ -223,6 +223,12 @@ pub struct Plan {
     pub fanout: usize,
     /// Commands that may wait at one node.
     pub pool_max: usize,
+    /// The guilty do all they can all the time.
+    pub relentless: bool,
+    /// Clients send little but commands that contradict each other, or expire at once.
+    pub hostile: bool,
+    /// Receipts of what weight a client believes, if not more than `F`.
+    pub enough: Option<u64>,
 }
 
 /// The key of a voter.
@@ -270,6 +276,9 @@ impl Plan {
             interval_us: *random.pick(&[50_000, 200_000, 1_000_000, 3_000_000]).unwrap_or(&1_000_000),
             fanout: random.between(1, voters as u64) as usize,
             pool_max: *random.pick(&[20, 1000, 10_000]).unwrap_or(&1000),
+            relentless: false,
+            hostile: false,
+            enough: None,
             genesis,
         };
         plan.steps = draw_steps(&mut random, &plan);
@@ -299,7 +308,31 @@ impl Plan {
             interval_us: 1_000_000,
             fanout: 2.min(weights.len()),
             pool_max: 10_000,
+            relentless: false,
+            hostile: false,
+            enough: None,
             genesis,
+        }
+    }
+
+    /// A cluster of equals with short timeouts, two busy clients, a good network and nobody guilty, for a scene.
+    pub fn scene(seed: u64, model: FaultModel, voters: usize, matrix: Matrix) -> Plan {
+        let parameters = Parameters {
+            heartbeat_ms: 50,
+            timeout_base_ms: 400,
+            timeout_cap_ms: 1600,
+            block_bytes_max: COMMAND_BYTES_MAX as u32 + 20_000,
+            ..Parameters::default()
+        };
+        Plan {
+            matrix,
+            clients: 2,
+            interval_us: 100_000,
+            safety_us: 20_000_000,
+            sync_us: 200,
+            genesis: genesis_of(model, &vec![1; voters], None, parameters),
+            clocks: vec![(0, 0); voters],
+            ..Plan::calm(seed, &Settings { voters: Some(voters), ..Settings::default() })
         }
     }
 

@@ -267,7 +267,7 @@ impl<R: Rules> Engine<R> {
         }
     }
 
-    fn keep_election_vote(&mut self, asked: Asked) {
+    pub(super) fn keep_election_vote(&mut self, asked: Asked) {
         let mine = self.election_votes.entry(asked.vote.author).or_default();
         mine.entry(asked.vote.term).or_insert(asked);
         // An author can only push out its own votes.

@@ -427,6 +427,11 @@ impl<R: Rules> Engine<R> {
         if !R::holds(Rule::ElectionVoteDurable) {
             engine.safety.election_vote = None;
         }
+        if let Some(vote) = engine.safety.election_vote.clone().filter(|_| engine.has_asked()) {
+            // Its own vote counts here too: with everyone restarted there may be no quorum without it.
+            let highest = engine.byzantine().then(|| engine.safety.lock.clone());
+            engine.keep_election_vote(Asked { vote, highest });
+        }
         engine.timers.progress_ms = now.mono_ms;
         engine.timers.beat_at = now.mono_ms;
         engine.timers.repair_at = u64::MAX;

@@ -25,7 +25,7 @@ impl Adversary {
                 let whisper = |to| Whisper { from, to, utterance: Utterance::Bytes(bytes.clone()) };
                 return audience.into_iter().map(whisper).collect();
             }
-            _ => None,
+            _ => return self.craft(from, strategy),
         };
         let Some(message) = what else { return vec![] };
         self.did(match strategy {

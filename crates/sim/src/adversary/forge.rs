@@ -41,6 +41,13 @@ impl Forge {
         self.sign(voter, Vote { author: NodeId(voter as u16), epoch, phase, term, height, digest })
     }
 
+    /// A vote that names `author`, signed by `voter`.
+    pub fn vote_in_name_of(&self, voter: usize, author: usize, phase: Phase, claim: Claim) -> Signed<Vote> {
+        let honest = self.vote(author, phase, claim).unverified().clone();
+        let cluster = self.genesis.cluster_id();
+        Verified::sign(&cluster, honest, &voter_key(voter)).expect("a key in memory signs").into_signed()
+    }
+
     pub fn election_vote(&self, voter: usize, term: Term, claim: Claim) -> Signed<ElectionVote> {
         self.sign(voter, ElectionVote { author: NodeId(voter as u16), epoch: self.base.epoch, term, claim })
     }

@@ -184,6 +184,31 @@ impl Knowledge {
         if newest { held.last().copied().cloned() } else { random.pick(&held).copied().cloned() }
     }
 
+    /// A certificate in which the votes of a term are made to count for a block of an earlier one.
+    pub fn stretched(&self, forge: &Forge, random: &mut Random, phase: Phase) -> Option<Certificate> {
+        let held = match phase {
+            Phase::Replicated => &self.certificates,
+            Phase::Certified => &self.commits,
+        };
+        let plain: Vec<&Certificate> = held.values().rev().filter(|c| c.headers.is_empty() && !c.is_base()).collect();
+        let certificate = (*random.pick(&plain[..plain.len().min(6)])?).clone();
+        let mut headers = vec![self.tips.get(&certificate.claim.digest)?.header.clone()];
+        // Down to the first block of an earlier term, and perhaps a little further.
+        let mut further = random.below(4);
+        loop {
+            let header = self.tips.get(&headers[0].parent)?.header.clone();
+            let older = header.term < certificate.claim.term;
+            headers.insert(0, header);
+            if older && further == 0 || headers.len() > 40 {
+                break;
+            }
+            further -= u64::from(older);
+        }
+        let height = headers[0].height;
+        let claim = Claim { term: certificate.claim.term, height, digest: forge.digest(&headers[0]) };
+        (height.0 > 0).then_some(Certificate { claim, headers, ..certificate })
+    }
+
     pub fn commit(&self, random: &mut Random, forge: &Forge) -> Certificate {
         let held: Vec<&Certificate> = self.commits.values().collect();
         random.pick(&held).copied().cloned().unwrap_or_else(|| forge.base_commit())

@@ -8,6 +8,7 @@
 //! seconds, so that clusters also make progress between attacks and attacks meet states that only progress leads to.
 //! Knowledge is bounded: the adversary remembers what is recent.
 
+mod craft;
 mod deeds;
 mod forge;
 mod knowledge;
@@ -61,6 +62,22 @@ pub enum Strategy {
     Forget,
     /// Bytes that are no message, or one cut off.
     Garbage,
+    /// Votes in the names of others.
+    ForgeVotes,
+    /// Votes that all voters signed, for another cluster.
+    Foreign,
+    /// Votes for a real block at another height.
+    Misplaced,
+    /// Certificates that count one author many times.
+    Padded,
+    /// Certificates of a late term for blocks of an earlier one.
+    Stretch,
+    /// Election votes that claim a height without proof.
+    InfiniteLog,
+    /// Many proposals above the window.
+    FarProposals,
+    /// Many votes above the window.
+    FarVotes,
 }
 
 impl Strategy {
@@ -84,6 +101,14 @@ impl Strategy {
         Strategy::FalseBlocks,
         Strategy::Forget,
         Strategy::Garbage,
+        Strategy::ForgeVotes,
+        Strategy::Foreign,
+        Strategy::Misplaced,
+        Strategy::Padded,
+        Strategy::Stretch,
+        Strategy::InfiniteLog,
+        Strategy::FarProposals,
+        Strategy::FarVotes,
     ];
 }
 
@@ -124,10 +149,14 @@ pub struct Adversary {
     /// The party that is censored.
     censored: Option<String>,
     forge: Forge,
+    /// Signs for another cluster with the same voters.
+    foreign: Forge,
     known: Knowledge,
     moods: BTreeMap<usize, Mood>,
     random: Random,
     timeout_us: u64,
+    /// Follows all strategies all the time, against everyone.
+    relentless: bool,
     /// How often each strategy was used.
     pub deeds: BTreeMap<&'static str, u64>,
 }
@@ -139,9 +168,12 @@ impl Adversary {
         guilty: &[usize],
         strategies: &[Strategy],
         censored: Option<String>,
+        relentless: bool,
         random: Random,
     ) -> Adversary {
         let forge = Forge::new(genesis.clone());
+        let name = wire::Name::new("another").expect("a proper name");
+        let foreign = Forge::new(Genesis { name, ..genesis.clone() });
         Adversary {
             guilty: guilty.to_vec(),
             voters: genesis.voters.len(),
@@ -149,6 +181,8 @@ impl Adversary {
             censored,
             known: Knowledge::new(&forge),
             forge,
+            foreign,
+            relentless,
             moods: BTreeMap::new(),
             random,
             timeout_us: genesis.parameters.timeout_base_ms * 1000,
@@ -178,6 +212,10 @@ impl Adversary {
 
     /// What `voter` is up to now; drawn anew now and then.
     fn mood(&mut self, now_us: u64, voter: usize) -> Mood {
+        if self.relentless {
+            let active = self.strategies.iter().copied().collect();
+            return Mood { until_us: u64::MAX, active, victims: (0..self.voters).collect() };
+        }
         if let Some(mood) = self.moods.get(&voter)
             && mood.until_us > now_us
         {

@@ -35,7 +35,7 @@ const EVENTS_MAX: u64 = 60_000_000;
 /// How often the adversary speaks on its own.
 const DEED_US: u64 = 150_000;
 /// Clients send no more when so many heights are executed.
-const HEIGHTS_ENOUGH: u64 = 3000;
+const HEIGHTS_ENOUGH: u64 = 700;
 /// The first phase lasts until so many heights are executed, or so long.
 pub const HEIGHTS_MIN: u64 = 500;
 /// See [`HEIGHTS_MIN`].
@@ -206,6 +206,7 @@ impl<'p, R: Rules> World<'p, R> {
                 &plan.guilty,
                 &plan.strategies,
                 Crowd::victim(plan),
+                plan.relentless,
                 Random::of(seed, "adversary"),
             ),
             oracles: Oracles::new(plan),
