@@ -287,6 +287,9 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         if self.engine.certifies_idle() {
             at = at.min(self.committed_ms + self.parameters.heartbeat_ms);
         }
+        if !R::holds(Rule::CommandDeadlines) {
+            return at;
+        }
         let timeout = self.engine.timeout_ms();
         // A node that has asked for another term, or may not vote yet, has nobody left to give up.
         if let (false, Some(arrived)) = (self.engine.status().electing, self.pool.oldest()) {

@@ -164,7 +164,12 @@ fn mutants(only: Option<&str>, seeds: u64) -> bool {
             Some((seed, why)) => format!("seed {seed}: {}", &why[..why.floor_char_boundary(90)]),
             None => "SURVIVES".to_owned(),
         };
-        println!("{:<22} {:<52} {rule:<28} {built:<16} {caught} ({} s)", scenario.row, scenario.attack, start.elapsed().as_secs());
+        println!(
+            "{:<22} {:<52} {rule:<28} {built:<16} {caught} ({} s)",
+            scenario.row,
+            scenario.attack,
+            start.elapsed().as_secs()
+        );
     }
     good
 }

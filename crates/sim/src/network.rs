@@ -41,7 +41,8 @@ impl Matrix {
         for (from, to, p50, p90) in rows {
             delays[from][to] = Some((p50, p90));
         }
-        let full = delays.into_iter().map(|row| row.into_iter().collect::<Option<Vec<_>>>()).collect::<Option<Vec<_>>>();
+        let full =
+            delays.into_iter().map(|row| row.into_iter().collect::<Option<Vec<_>>>()).collect::<Option<Vec<_>>>();
         match full {
             Some(delays) if !delays.is_empty() => Ok(Matrix { delays }),
             _ => Err("every pair of regions needs a line".to_owned()),

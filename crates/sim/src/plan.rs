@@ -257,7 +257,8 @@ impl Plan {
         let matrix = draw_matrix(&mut random, settings, longest_us);
         let safety_us = settings.safety_ms.unwrap_or(20_000 + random.below(100_000)) * 1000;
         let machines = voters + twins.len();
-        let clocks = (0..machines).map(|_| (random.below(400) as i64 - 200, random.below(2000) as i64 - 1000)).collect();
+        let clocks =
+            (0..machines).map(|_| (random.below(400) as i64 - 200, random.below(2000) as i64 - 1000)).collect();
         let mut plan = Plan {
             seed,
             matrix,

@@ -205,7 +205,13 @@ pub fn all() -> Vec<Scenario> {
     let ok: fn(&Report) -> Result<(), &'static str> = nothing_more;
     vec![
         row("S1", "votes that name others as author", rule(Rule::Signatures), |s| lies(s, 4, &[S::ForgeVotes]), ok),
-        row("S2", "one vote many times in a certificate", rule(Rule::DistinctAuthors), |s| lies(s, 4, &[S::Padded]), ok),
+        row(
+            "S2",
+            "one vote many times in a certificate",
+            rule(Rule::DistinctAuthors),
+            |s| lies(s, 4, &[S::Padded]),
+            ok,
+        ),
         row(
             "S2",
             "votes of a late term made to count for an old block",

@@ -53,12 +53,8 @@ pub fn shrink<R: Rules>(plan: &Plan, runs_max: u32) -> Option<Shrunk> {
         candidate.strategies.retain(|s| *s != strategy);
         try_plan(candidate, &mut best);
     }
-    let calmer: [fn(&mut Plan); 4] = [
-        |p| p.weather = Default::default(),
-        |p| p.slice_us = 0,
-        |p| p.clients = 1,
-        |p| p.twins.clear(),
-    ];
+    let calmer: [fn(&mut Plan); 4] =
+        [|p| p.weather = Default::default(), |p| p.slice_us = 0, |p| p.clients = 1, |p| p.twins.clear()];
     for change in calmer {
         let mut candidate = best.plan.clone();
         change(&mut candidate);

@@ -13,7 +13,6 @@ use crate::coverage::Coverage;
 use crate::plan::{Plan, Settings};
 use crate::world::{HEIGHTS_MIN, SIMULATED_US_MIN, run};
 
-
 #[derive(Default)]
 struct Sum {
     seeds: u64,

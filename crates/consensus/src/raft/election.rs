@@ -40,7 +40,7 @@ impl<R: Rules> Engine<R> {
     /// When blocks in flight will have waited a whole timeout without anything being committed: the leader, even if it
     /// lives, does not get them through.
     pub(super) fn stuck_at(&self) -> Option<u64> {
-        let since = self.timers.in_flight_ms.filter(|_| self.may_vote())?;
+        let since = self.timers.in_flight_ms.filter(|_| self.rejoined && !self.has_asked())?;
         Some(since.max(self.timers.progress_ms) + self.timeout_ms())
     }
 
@@ -236,6 +236,9 @@ impl<R: Rules> Engine<R> {
         let VerifiedElectionVote { vote, highest, .. } = message;
         if self.halted || vote.author == self.me {
             return;
+        }
+        if let (false, Some(old)) = (R::holds(Rule::OldCertificatesAreHistory), &highest) {
+            self.raise_lock(old.clone(), fx);
         }
         if behind {
             // Perhaps it only cannot hear the leader.

@@ -357,17 +357,18 @@ impl<R: Rules> Engine<R> {
     /// the obliged block through blocks of this term.
     fn follows_last_vote(&self, height: Height, digest: &BlockDigest) -> bool {
         let term = self.safety.entered;
-        if !R::holds(Rule::LeftTermsClosed) && self.tree.header(digest).is_some_and(|h| h.term < term) {
-            return self.safety.replicated.as_ref().is_none_or(|last| last.digest != *digest);
+        if !R::holds(Rule::LeftTermsClosed) {
+            let last = self.safety.replicated.as_ref().map_or(Height::ZERO, |last| last.height);
+            return last < height;
         }
         match &self.safety.replicated {
             Some(last) if last.term > term => false,
             Some(last) if last.term == term => {
-                if !R::holds(Rule::VotesChain) && last.digest != *digest {
-                    return true;
-                }
                 if height <= last.height {
                     return false;
+                }
+                if !R::holds(Rule::VotesChain) {
+                    return true;
                 }
                 if last.height <= self.tree.root.header.height {
                     // Everything in the tree descends from the root; was the block voted for the committed one? So long

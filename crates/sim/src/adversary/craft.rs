@@ -77,11 +77,8 @@ impl Adversary {
             return vec![];
         };
         let block = tip.extend(parent, self.known.term, vec![], 1);
-        let claim = Claim {
-            term: block.header.term,
-            height: block.header.height,
-            digest: self.forge.digest(&block.header),
-        };
+        let claim =
+            Claim { term: block.header.term, height: block.header.height, digest: self.forge.digest(&block.header) };
         let vote = self.forge.vote(from, Phase::Certified, claim);
         let votes = vec![vote; self.voters];
         let commit = Certificate { phase: Phase::Certified, claim, headers: vec![], votes };
@@ -112,6 +109,34 @@ impl Adversary {
             self.did("stretched certificate");
         }
         said
+    }
+
+    /// Puts a stretched commit certificate into what its replica sends.
+    pub(super) fn stretch_own(&mut self, message: &mut PeerMessage) {
+        if let PeerMessage::Blocks(blocks) = message
+            && blocks.commit.is_some()
+        {
+            let found = blocks.blocks.iter().enumerate().rev().find_map(|(n, block)| {
+                let digest = self.forge.digest(&block.header);
+                self.known.stretched_to(&self.forge, digest).map(|commit| (n, commit))
+            });
+            if let Some((n, commit)) = found {
+                blocks.blocks.truncate(n + 1);
+                blocks.commit = Some(commit);
+                self.did("stretched certificate");
+            }
+            return;
+        }
+        let standing = match message {
+            PeerMessage::Heartbeat(m) => &mut m.standing,
+            PeerMessage::ElectionVote(m) => &mut m.standing,
+            PeerMessage::Standing(standing) => standing,
+            PeerMessage::Recall(m) => &mut m.standing,
+            _ => return,
+        };
+        if let Some(commit) = self.known.stretched(&self.forge, &mut self.random, Phase::Certified) {
+            standing.commit = commit;
+        }
     }
 
     /// A claim to a log without end, with the base as its proof.

@@ -14,6 +14,7 @@ impl Adversary {
             Strategy::VoteAnything => return self.vote_anything(from),
             Strategy::Replay => return self.replay(from),
             Strategy::Elections => self.ask(from, term),
+            Strategy::HeartbeatsOnly => self.heartbeat(from, term),
             Strategy::Stale => self.publish(term),
             Strategy::Absurd => self.absurd(from, term),
             Strategy::Accuse => self.accusation().map(PeerMessage::Evidence),
@@ -30,12 +31,22 @@ impl Adversary {
         let Some(message) = what else { return vec![] };
         self.did(match strategy {
             Strategy::Elections => "ask for a term",
+            Strategy::HeartbeatsOnly => "a heartbeat",
             Strategy::Stale => "publish a certificate",
             Strategy::Absurd => "absurd numbers",
             Strategy::Accuse => "useless evidence",
             _ => "unasked blocks",
         });
         self.tell(from, message)
+    }
+
+    /// A sign of life, as the leader of this term.
+    fn heartbeat(&mut self, from: usize, term: Term) -> Option<PeerMessage> {
+        if !self.leads(from, term) {
+            return None;
+        }
+        let standing = self.forge.base_standing();
+        Some(PeerMessage::Heartbeat(Box::new(self.forge.heartbeat(from, term, wire::Height::ZERO, standing))))
     }
 
     /// Proposes as the leader of this term or the next: different blocks to different nodes.

@@ -4,8 +4,8 @@ use wire::merkle::{self, Frontier};
 use wire::peer::{AppendEntries, ElectionVoteMessage, HeartbeatMessage, Standing};
 use wire::statement::Claim;
 use wire::{
-    Block, BlockDigest, BlockHeader, Certificate, ElectionCertificate, ElectionVote, Genesis, Heartbeat, Height, NodeId,
-    Phase, Proposal, Signed, SignedCommand, Statement, Term, Time, Verified, Vote,
+    Block, BlockDigest, BlockHeader, Certificate, ElectionCertificate, ElectionVote, Genesis, Heartbeat, Height,
+    NodeId, Phase, Proposal, Signed, SignedCommand, Statement, Term, Time, Verified, Vote,
 };
 
 use crate::plan::voter_key;

@@ -171,17 +171,34 @@ impl Knowledge {
             return None;
         }
         let (_, highest) = votes.values().max_by_key(|(vote, _)| vote.unverified().claim)?.clone();
-        Some(ElectionCertificate {
-            term,
-            votes: votes.into_values().map(|(v, _)| v).collect(),
-            highest: Some(highest),
-        })
+        Some(ElectionCertificate { term, votes: votes.into_values().map(|(v, _)| v).collect(), highest: Some(highest) })
     }
 
     pub fn certificate(&self, random: &mut Random, below: Term) -> Option<Certificate> {
-        let held: Vec<&Certificate> = self.certificates.range(..Claim { term: below, ..lowest() }).map(|c| c.1).collect();
+        let held: Vec<&Certificate> =
+            self.certificates.range(..Claim { term: below, ..lowest() }).map(|c| c.1).collect();
         let newest = random.chance(500);
         if newest { held.last().copied().cloned() } else { random.pick(&held).copied().cloned() }
+    }
+
+    /// A commit certificate of a later term made to count for this block.
+    pub fn stretched_to(&self, forge: &Forge, digest: BlockDigest) -> Option<Certificate> {
+        let target = &self.tips.get(&digest)?.header;
+        let later = self.commits.values().rev().filter(|c| c.headers.is_empty() && c.claim.term > target.term);
+        for certificate in later.take(6) {
+            let mut headers = vec![self.tips.get(&certificate.claim.digest)?.header.clone()];
+            while headers[0].height > target.height
+                && headers.len() < 40
+                && let Some(parent) = self.tips.get(&headers[0].parent)
+            {
+                headers.insert(0, parent.header.clone());
+            }
+            if forge.digest(&headers[0]) == digest {
+                let claim = Claim { term: certificate.claim.term, height: target.height, digest };
+                return Some(Certificate { claim, headers, ..certificate.clone() });
+            }
+        }
+        None
     }
 
     /// A certificate in which the votes of a term are made to count for a block of an earlier one.

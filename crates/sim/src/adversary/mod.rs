@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::peer::Recall;
 use wire::statement::Claim;
-use wire::{Certificate, Evidence, Genesis, Outcome, OutcomeCode, PeerMessage, Receipt, Term};
+use wire::{Certificate, Evidence, Genesis, Outcome, OutcomeCode, PeerMessage, Receipt, SignedCommand, Term};
 
 use crate::random::Random;
 use forge::Forge;
@@ -240,6 +240,10 @@ impl Adversary {
         let victim = mood.victims.contains(&to);
         let leading = matches!(message, PeerMessage::AppendEntries(_) | PeerMessage::Heartbeat(_));
         let proposal = matches!(message, PeerMessage::AppendEntries(_));
+        let gives_up = matches!(message, PeerMessage::ElectionVote(_));
+        if on(Strategy::HeartbeatsOnly) && gives_up && self.leads(from, self.known.term) {
+            return vec![];
+        }
         if on(Strategy::Mute) && leading || on(Strategy::HeartbeatsOnly) && proposal {
             self.did(if on(Strategy::Mute) { "mute" } else { "heartbeats only" });
             return vec![];
@@ -262,6 +266,9 @@ impl Adversary {
         }
         if on(Strategy::Stale) && victim {
             self.make_stale(&mut bent);
+        }
+        if on(Strategy::Stretch) {
+            self.stretch_own(&mut bent);
         }
         if on(Strategy::Forget)
             && let PeerMessage::Recall(recall) = &mut bent
@@ -338,8 +345,14 @@ impl Adversary {
 
     /// True if a guilty voter's replica is not to see these commands.
     pub fn censors(&mut self, now_us: u64, voter: usize, message: &PeerMessage) -> bool {
-        let (PeerMessage::Forward(commands), Some(party)) = (message, self.censored.clone()) else { return false };
-        let hit = commands.0.iter().any(|c| c.unverified().party.as_str() == party);
+        let PeerMessage::Forward(commands) = message else { return false };
+        self.censors_commands(now_us, voter, &commands.0)
+    }
+
+    /// The same for commands of its own clients.
+    pub fn censors_commands(&mut self, now_us: u64, voter: usize, commands: &[SignedCommand]) -> bool {
+        let Some(party) = self.censored.clone() else { return false };
+        let hit = commands.iter().any(|c| c.unverified().party.as_str() == party);
         let censors = hit && self.mood(now_us, voter).active.contains(&Strategy::Censor);
         if censors {
             self.did("censor");
@@ -375,7 +388,7 @@ impl Adversary {
 
     /// A random part of the other voters, often all.
     fn audience(&mut self, from: usize) -> Vec<usize> {
-        let all = self.chance(400);
+        let all = self.relentless || self.chance(400);
         (0..self.voters).filter(|to| *to != from && (all || self.random.chance(500))).collect()
     }
 
@@ -397,5 +410,4 @@ impl Adversary {
     fn leads(&self, voter: usize, term: Term) -> bool {
         term.0 > 0 && (term.0 - 1) % self.voters as u64 == voter as u64
     }
-
 }

@@ -88,7 +88,8 @@ impl Books {
                 _ => false,
             },
             Wish::Transfer(from, to, units) => {
-                let owned = self.accounts.get(from).is_some_and(|(owner, held)| *owner == command.party && held >= units);
+                let owned =
+                    self.accounts.get(from).is_some_and(|(owner, held)| *owner == command.party && held >= units);
                 let allowed = owned && *units > 0 && from != to && self.accounts.contains_key(to);
                 if allowed {
                     self.accounts.entry(from.clone()).and_modify(|(_, held)| *held -= units);
@@ -102,7 +103,8 @@ impl Books {
 
     /// Compares a node's balances with the books.
     pub fn compare(&self, machine: usize, balances: &BTreeMap<String, u128>, supply: u128) -> Result<(), Failure> {
-        let ours: BTreeMap<String, u128> = self.accounts.iter().map(|(name, (_, units))| (name.clone(), *units)).collect();
+        let ours: BTreeMap<String, u128> =
+            self.accounts.iter().map(|(name, (_, units))| (name.clone(), *units)).collect();
         if ours != *balances {
             let text = format!("machine {machine} holds balances {balances:?}, the books say {ours:?}");
             return Err(Failure::new("funds", text));

@@ -123,7 +123,10 @@ impl Oracles {
         match self.chain.get(&height) {
             Some(agreed) if agreed.state_root != state_root => Err(Failure::new(
                 "agreement",
-                format!("machine {machine} starts at height {height} with state {state_root}, not {}", agreed.state_root),
+                format!(
+                    "machine {machine} starts at height {height} with state {state_root}, not {}",
+                    agreed.state_root
+                ),
             )),
             // It may have lost its power between the commit and the report.
             _ => Ok(()),

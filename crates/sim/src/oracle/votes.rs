@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::peer::Standing;
 use wire::statement::Claim;
 use wire::{
-    BlockDigest, BlockHeader, Certificate, ClusterId, ElectionCertificate, ElectionVote, FaultModel, Height, PeerMessage,
-    Phase, Signed, Term, Vote,
+    BlockDigest, BlockHeader, Certificate, ClusterId, ElectionCertificate, ElectionVote, FaultModel, Height,
+    PeerMessage, Phase, Signed, Term, Vote,
 };
 
 use super::Failure;
@@ -18,6 +18,8 @@ use crate::plan::Plan;
 
 /// Headers kept for following chains of votes.
 const HEADERS_MAX: usize = 4096;
+/// Terms of which the obliged blocks are kept.
+const TERMS_MAX: usize = 512;
 
 /// See the module documentation.
 pub(super) struct Votes {
@@ -38,6 +40,8 @@ pub(super) struct Votes {
     beat: Vec<Term>,
     /// The block that a certificate commits at each height.
     committed: BTreeMap<Height, BlockDigest>,
+    /// The blocks that elections of a term oblige its first block to extend, as their votes say.
+    obliged: BTreeMap<Term, BTreeSet<BlockDigest>>,
     /// What each voter last sent of where it stands: found good.
     standings: Vec<Option<Standing>>,
 }
@@ -75,13 +79,17 @@ impl Votes {
             asked: vec![Term::ZERO; count],
             beat: vec![Term::ZERO; count],
             committed: BTreeMap::new(),
+            obliged: BTreeMap::new(),
             standings: vec![None; count],
         }
     }
 
     pub fn learn(&mut self, message: &PeerMessage) {
         if let PeerMessage::AppendEntries(append) = message {
-            let digest = append.proposal.unverified().digest;
+            if let Some(election) = &append.election {
+                self.learn_election(election);
+            }
+            let digest = append.block.header.digest(&self.cluster);
             let header = &append.block.header;
             if self.headers.insert(digest, header.clone()).is_none() {
                 self.headers_by_height.insert((header.height, digest));
@@ -92,6 +100,43 @@ impl Votes {
                 }
             }
         }
+    }
+
+    /// What the first block of a term may extend, if a quorum asked.
+    fn learn_election(&mut self, election: &ElectionCertificate) {
+        let votes = || election.votes.iter().map(|v| v.unverified());
+        let authors: BTreeSet<usize> = votes().map(|v| usize::from(v.author.0)).collect();
+        let weight: u64 = authors.iter().filter_map(|a| self.weights.get(*a)).sum();
+        if weight >= self.quorum
+            && votes().all(|v| v.term == election.term)
+            && let Some(highest) = votes().map(|v| v.claim).max()
+        {
+            self.obliged.entry(election.term).or_default().insert(highest.digest);
+            while self.obliged.len() > TERMS_MAX {
+                self.obliged.pop_first();
+            }
+        }
+    }
+
+    /// The first vote of a term is for a block that extends, through blocks of that term, what an election obliges.
+    fn first_vote(&self, voter: usize, v: &Vote) -> Result<(), Failure> {
+        let mut at = v.digest;
+        while let Some(header) = self.headers.get(&at) {
+            if header.term != v.term {
+                break;
+            }
+            at = header.parent;
+        }
+        // As far as the blocks between were seen.
+        if !self.headers.contains_key(&at) && at != self.base {
+            return Ok(());
+        }
+        let obliged =
+            if v.term.0 == 1 { at == self.base } else { self.obliged.get(&v.term).is_none_or(|o| o.contains(&at)) };
+        if obliged {
+            return Ok(());
+        }
+        broken(format!("node {voter} votes first in term {} for a block on {at}, which no election obliges", v.term))
     }
 
     pub fn sent(&mut self, voter: usize, message: &PeerMessage) -> Result<(), Failure> {
@@ -157,6 +202,9 @@ impl Votes {
         }
         if fresh && v.term < self.asked[voter] {
             return broken(format!("node {voter} votes in term {} after asking for {}", v.term, self.asked[voter]));
+        }
+        if fresh && v.phase == Phase::Replicated && !self.last.contains_key(&(voter, v.phase, v.term)) {
+            self.first_vote(voter, v)?;
         }
         let place = (v.height, v.digest);
         let last = self.last.entry((voter, v.phase, v.term)).or_insert(place);
@@ -256,6 +304,7 @@ impl Votes {
     }
 
     fn election(&mut self, voter: usize, election: &ElectionCertificate) -> Result<(), Failure> {
+        self.learn_election(election);
         let mut authors = BTreeSet::new();
         let mut highest: Option<Claim> = None;
         for vote in &election.votes {

@@ -17,7 +17,8 @@ impl<R: Rules> World<'_, R> {
         for machine in honest {
             let Some(replica) = &self.machines[machine].replica else { continue };
             let ledger = replica.ledger();
-            let balances = ledger.state().accounts().map(|(name, row)| (name.to_string(), row.balance.units())).collect();
+            let balances =
+                ledger.state().accounts().map(|(name, row)| (name.to_string(), row.balance.units())).collect();
             let find = |id: &CommandId| replica.find(id);
             let end = Standing {
                 height: ledger.height(),

@@ -103,8 +103,10 @@ impl<R: Rules> World<'_, R> {
         let (now, honest) = (self.now_us, m.honest);
         match m.start(&self.plan.genesis, self.plan.pool_max, now, mono) {
             Ok(()) => {
-                let (height, root) =
-                    m.replica.as_ref().map_or_else(Default::default, |r| (r.ledger().height(), r.ledger().state_root()));
+                let (height, root) = m
+                    .replica
+                    .as_ref()
+                    .map_or_else(Default::default, |r| (r.ledger().height(), r.ledger().state_root()));
                 self.note(|| format!("{machine} starts at height {height}"));
                 self.coverage.hit("start", if height.0 == 0 { "empty" } else { "from a log" });
                 if honest {

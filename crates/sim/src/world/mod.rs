@@ -149,7 +149,28 @@ pub struct Report {
 
 /// Runs a plan under rules, and prints every event to `trace` if there is one.
 pub fn run<'p, R: Rules>(plan: &'p Plan, trace: Option<&'p mut (dyn FnMut(&str) + 'p)>) -> Report {
-    World::<R>::new(plan, trace).run()
+    let mut report = Report {
+        seed: plan.seed,
+        failure: None,
+        simulated_us: 0,
+        events: 0,
+        heights: 0,
+        entries: 0,
+        accepted: 0,
+        terms: 0,
+        hash: String::new(),
+        coverage: Coverage::default(),
+    };
+    // A panic of the code under test is a finding like any other.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| World::<R>::new(plan, trace).run())) {
+        Ok(finished) => report = finished,
+        Err(why) => {
+            let text = why.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            report.failure = Some(Failure::new("panic", text.unwrap_or_default()));
+        }
+    }
+    report
 }
 
 /// See the module documentation.
@@ -222,7 +243,9 @@ impl<'p, R: Rules> World<'p, R> {
         for strategy in &plan.strategies {
             world.coverage.hit("strategy", &format!("{strategy:?}"));
         }
-        world.coverage.hit("model", &format!("{:?} with {} voters", plan.genesis.fault_model, plan.genesis.voters.len()));
+        world
+            .coverage
+            .hit("model", &format!("{:?} with {} voters", plan.genesis.fault_model, plan.genesis.voters.len()));
         for machine in 0..plan.machines() {
             let at = world.random.below(20_000);
             world.schedule(at, Event::Restart { machine });
@@ -365,6 +388,7 @@ impl<'p, R: Rules> World<'p, R> {
                 Utterance::Bytes(bytes) => self.read(&bytes),
             };
             if let Some(letter) = letter {
+                self.oracles.learn(&letter.message);
                 self.post(whisper.from, whisper.to, 0, &letter);
             }
         }
@@ -419,7 +443,8 @@ impl<'p, R: Rules> World<'p, R> {
     }
 
     fn too_late(&self) -> Result<(), Failure> {
-        let waiting: Vec<String> = self.crowd.unanswered().take(3).map(|(id, k)| format!("{id} {:?}", k.wish)).collect();
+        let waiting: Vec<String> =
+            self.crowd.unanswered().take(3).map(|(id, k)| format!("{id} {:?}", k.wish)).collect();
         let stand: Vec<String> = self
             .machines
             .iter()
@@ -428,7 +453,10 @@ impl<'p, R: Rules> World<'p, R> {
                 (Some(r), _) => {
                     let s = r.status();
                     let (role, term) = (s.role.name(), s.term);
-                    format!("{m}: {role} t{term} h{}/{} pool {} above {}", s.height, s.height_known, s.pool, s.uncommitted)
+                    format!(
+                        "{m}: {role} t{term} h{}/{} pool {} above {}",
+                        s.height, s.height_known, s.pool, s.uncommitted
+                    )
                 }
                 (None, why) => format!("{m}: down {why:?}"),
             })

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use consensus::Destination;
-use sha2::Digest;
 use replica::{ExecutedBlock, HaltReason, Input, Output, Rules};
+use sha2::Digest;
 use wire::{PeerMessage, SignedCommand};
 
 use super::{Event, Letter, World};
@@ -38,6 +38,11 @@ impl<R: Rules> World<'_, R> {
     pub(super) fn request(&mut self, to: usize, command: SignedCommand) {
         let doubles = self.doubles_of(to);
         let to = doubles[self.random.index(doubles.len())];
+        let voter = self.machines[to].voter;
+        let one = std::slice::from_ref(&command);
+        if !self.machines[to].honest && self.adversary.censors_commands(self.now_us, voter, one) {
+            return;
+        }
         if self.machines[to].is_up() && self.machines[to].inbox.len() < INBOX_MAX {
             self.machines[to].inbox.push_back(Incoming::Request(command));
             self.wake(to);
@@ -116,7 +121,8 @@ impl<R: Rules> World<'_, R> {
                         Err(offence) => {
                             if letter.honest {
                                 let said = trace::describe(&letter.message);
-                                let text = format!("machine {machine} refuses what honest {from} said: {offence}: {said}");
+                                let text =
+                                    format!("machine {machine} refuses what honest {from} said: {offence}: {said}");
                                 return Err(Failure::new("refused", text));
                             }
                             self.coverage.hit("refused", offence.name());
@@ -192,6 +198,7 @@ impl<R: Rules> World<'_, R> {
                     Utterance::Bytes(bytes) => self.read(&bytes),
                 };
                 if let Some(bent) = bent {
+                    self.oracles.learn(&bent.message);
                     self.post(machine, to, later_us + late_us, &bent);
                 }
             }
