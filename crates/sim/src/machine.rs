@@ -111,7 +111,9 @@ impl<R: Rules> Machine<R> {
         };
         let (store, _) = store.map_err(|e| e.to_string())?;
         let me = NodeId(self.voter as u16);
-        let config = Config { genesis: genesis.clone(), me, signer: Arc::new(key), pool_commands_max: pool_max };
+        // The same bytes as any signer makes, sooner.
+        let signer = Arc::new(client::FastKey::new(&key).map_err(|e| e.to_string())?);
+        let config = Config { genesis: genesis.clone(), me, signer, pool_commands_max: pool_max };
         let now = self.clock.now(now_us);
         let replica = Replica::open_under(config, store, now, &mut |_| {}).map_err(|e| e.to_string())?;
         self.replica = Some(replica);

@@ -342,10 +342,10 @@ pub fn all() -> Vec<Scenario> {
             "L5",
             "heights near their maximum proposed",
             rule(Rule::ProposalWindow),
-            |s| leading(lies(s, 4, &[S::FarProposals, S::Absurd]), 0),
+            |s| relentless(leading(lies(s, 4, &[S::FarProposals]), 0)),
             ok,
         ),
-        row("L6", "votes for absurd heights", rule(Rule::VoteWindow), |s| lies(s, 4, &[S::FarVotes, S::Absurd]), ok),
+        row("L6", "votes for absurd heights", rule(Rule::VoteWindow), |s| relentless(lies(s, 4, &[S::FarVotes])), ok),
         row("L7", "a leader just under the timeout", rule(Rule::SlowLeadersReplaced), slow_leader, slow_leader_left),
         row("L8", "loss, one-way cuts, clock jumps", rule(Rule::VotesResent), rough, ok),
         row(

@@ -7,8 +7,8 @@ use wire::{Certificate, Height, PeerMessage, Phase, Term};
 use super::forge::Forge;
 use super::{Adversary, Strategy, Utterance, Whisper};
 
-/// Statements at far heights that one deed sends.
-const BURST: u64 = 500;
+/// Statements at far heights that one deed sends, if the adversary is relentless, and else.
+const BURSTS: (u64, u64) = (500, 20);
 
 impl Adversary {
     /// Carries out a deed of this file; nothing for the other strategies.
@@ -27,6 +27,10 @@ impl Adversary {
             Strategy::FarVotes => self.far_votes(from),
             _ => vec![],
         }
+    }
+
+    fn burst(&self) -> u64 {
+        if self.relentless { BURSTS.0 } else { BURSTS.1 }
     }
 
     fn all_others(&self, from: usize, message: &PeerMessage) -> Vec<Whisper> {
@@ -162,7 +166,7 @@ impl Adversary {
         let Some((parent, tip)) = self.known.tip(None) else { return vec![] };
         let start = 1000 + self.random.below(1_000_000);
         let mut said = Vec::new();
-        for n in 0..BURST {
+        for n in 0..self.burst() {
             let mut block = tip.extend(parent, term, vec![], 1);
             block.header.height = Height(start + n);
             block.header.parent.0.0[0] ^= 1;
@@ -179,7 +183,7 @@ impl Adversary {
         let digest = self.forge.digest(&block.header);
         let start = 1000 + self.random.below(1_000_000);
         let mut said = Vec::new();
-        for n in 0..BURST {
+        for n in 0..self.burst() {
             let claim = Claim { term: self.known.term, height: Height(start + n), digest };
             let vote = self.forge.vote(from, Phase::Replicated, claim);
             said.extend(self.all_others(from, &PeerMessage::Vote(vote)));
