@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("wire", &[]),
     ("consensus", &["wire"]),
     ("store", &[]),
     ("ledger", &["wire"]),
     ("replica", &["consensus", "ledger", "store", "wire"]),
     ("client", &["ledger", "wire"]),
+    ("sim", &["client", "consensus", "ledger", "replica", "store", "wire"]),
+    ("model", &[]),
 ];
 
 fn root() -> PathBuf {
@@ -74,6 +76,31 @@ fn deterministic_crates_use_no_clock_randomness_hash_map_float_or_io() {
             }
         }
     }
+}
+
+/// The rules have one implementation in the product, which keeps all of them; the others are the simulator's.
+#[test]
+fn only_the_simulator_takes_rules_out() {
+    let dirs = ["wire", "consensus", "store", "ledger", "replica", "client"].map(|c| root().join("crates").join(c).join("src"));
+    let mut found = BTreeSet::new();
+    for (path, text) in dirs.iter().chain([&root().join("src")]).flat_map(|dir| sources(dir)) {
+        let at = path.strip_prefix(root()).unwrap().display().to_string();
+        for line in text.lines().map(|l| l.split("//").next().unwrap_or("")) {
+            if line.contains("Rules for ") {
+                found.insert(format!("{at}: {}", line.trim()));
+            }
+        }
+    }
+    let expected = [
+        "crates/consensus/src/rules.rs: impl Rules for Standard {",
+        "crates/ledger/src/rules.rs: impl Rules for Standard {",
+        "crates/replica/src/rules.rs: impl consensus::Rules for Standard {",
+        "crates/replica/src/rules.rs: impl ledger::Rules for Standard {",
+        "crates/replica/src/rules.rs: impl<R: consensus::Rules + ledger::Rules> Rules for R {}",
+    ];
+    assert_eq!(found, expected.map(str::to_owned).into());
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("crates/sim") && !manifest.contains("sim.workspace"), "the product does not know the simulator");
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub enum Rule {
     SlowLeadersReplaced,
     /// Last votes and proposals are sent again until they have had their effect.
     VotesResent,
+    /// A commit certificate is written after the votes of this node that it may count.
+    CommitsAfterVotes,
+    /// Blocks that a term inherits are not held up by this node's clock.
+    PastNeedsNoClock,
+    /// A voter that restarts still counts its own election vote.
+    OwnElectionVoteCounts,
 }
 
 impl Rule {
@@ -90,6 +96,9 @@ impl Rule {
         Rule::VoteWindow,
         Rule::SlowLeadersReplaced,
         Rule::VotesResent,
+        Rule::CommitsAfterVotes,
+        Rule::PastNeedsNoClock,
+        Rule::OwnElectionVoteCounts,
     ];
 }
 

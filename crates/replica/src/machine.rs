@@ -521,13 +521,16 @@ impl<D: Disk, R: Rules> Replica<D, R> {
             Some(safety) => {
                 let mut batch = Batch::new(outbox);
                 append_blocks(&mut batch, fx);
+                if !R::holds(Rule::CommitsAfterVotes) {
+                    append_commits(&mut batch, fx);
+                }
                 batch.set_safety(safety.to_bytes());
                 let (outbox, mut records) = self.store.commit(batch).map_err(disk)?.into_parts();
                 // A commit certificate may count this turn's own vote. If it reached the log and the vote behind it did
                 // not reach the safety record, a restart would hold a commit that its next election vote denies.
                 let mut commits = Batch::new(());
                 append_commits(&mut commits, fx);
-                if !commits.is_empty() {
+                if !commits.is_empty() && R::holds(Rule::CommitsAfterVotes) {
                     records.extend(self.store.write(commits).map_err(disk)?);
                 }
                 (outbox, records)
@@ -701,7 +704,7 @@ fn append_blocks<T>(batch: &mut Batch<T>, fx: &Effects) {
 }
 
 /// The last log records of a turn: commit certificates.
-fn append_commits(batch: &mut Batch<()>, fx: &Effects) {
+fn append_commits<T>(batch: &mut Batch<T>, fx: &Effects) {
     for commit in &fx.commits {
         batch.append(journal::COMMIT, &commit.to_bytes());
     }

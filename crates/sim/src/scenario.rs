@@ -175,6 +175,17 @@ fn slow_leader(seed: u64) -> Plan {
     plan
 }
 
+/// One clock after the other is an hour ahead for a while.
+fn wrong_clock(seed: u64) -> Plan {
+    let mut plan = scene(seed, FaultModel::Crash, 3);
+    for n in 0..6 {
+        let (machine, at_us) = (n % 3, 1_000_000 + 3_000_000 * n as u64);
+        plan.steps.push(Step { at_us, fault: Fault::Jump { machine, offset_ms: 3_600_000 } });
+        plan.steps.push(Step { at_us: at_us + 2_500_000, fault: Fault::Jump { machine, offset_ms: 0 } });
+    }
+    plan
+}
+
 fn hostile(seed: u64) -> Plan {
     let mut plan = scene(seed, FaultModel::Byzantine, 4);
     plan.hostile = true;
@@ -381,6 +392,27 @@ pub fn all() -> Vec<Scenario> {
             "crash-mode elections by certificate",
             rule(Rule::CrashElectionsReportVotes),
             |s| with_crashes(with_cuts(scene(s, FaultModel::Crash, 3), 1500), 1500),
+            ok,
+        ),
+        row(
+            "found: commit first",
+            "a commit written before the vote it counts",
+            rule(Rule::CommitsAfterVotes),
+            |s| with_cuts(with_crashes(scene(s, FaultModel::Crash, 3), 400), 2000),
+            ok,
+        ),
+        row(
+            "found: wrong clock",
+            "a leader's clock an hour ahead, under crash faults",
+            rule(Rule::PastNeedsNoClock),
+            |s| with_cuts(wrong_clock(s), 1500),
+            ok,
+        ),
+        row(
+            "found: own vote",
+            "all restart while asking",
+            rule(Rule::OwnElectionVoteCounts),
+            |s| with_cuts(with_crashes(scene(s, FaultModel::Byzantine, 2), 700), 1200),
             ok,
         ),
         row(

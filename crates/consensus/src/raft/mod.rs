@@ -427,7 +427,8 @@ impl<R: Rules> Engine<R> {
         if !R::holds(Rule::ElectionVoteDurable) {
             engine.safety.election_vote = None;
         }
-        if let Some(vote) = engine.safety.election_vote.clone().filter(|_| engine.has_asked()) {
+        let own = engine.safety.election_vote.clone().filter(|_| engine.has_asked());
+        if let Some(vote) = own.filter(|_| R::holds(Rule::OwnElectionVoteCounts)) {
             // Its own vote counts here too: with everyone restarted there may be no quorum without it.
             let highest = engine.byzantine().then(|| engine.safety.lock.clone());
             engine.keep_election_vote(Asked { vote, highest });
