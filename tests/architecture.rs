@@ -81,7 +81,8 @@ fn deterministic_crates_use_no_clock_randomness_hash_map_float_or_io() {
 /// The rules have one implementation in the product, which keeps all of them; the others are the simulator's.
 #[test]
 fn only_the_simulator_takes_rules_out() {
-    let dirs = ["wire", "consensus", "store", "ledger", "replica", "client"].map(|c| root().join("crates").join(c).join("src"));
+    let dirs = ["wire", "consensus", "store", "ledger", "replica", "client"]
+        .map(|c| root().join("crates").join(c).join("src"));
     let mut found = BTreeSet::new();
     for (path, text) in dirs.iter().chain([&root().join("src")]).flat_map(|dir| sources(dir)) {
         let at = path.strip_prefix(root()).unwrap().display().to_string();
@@ -100,7 +101,10 @@ fn only_the_simulator_takes_rules_out() {
     ];
     assert_eq!(found, expected.map(str::to_owned).into());
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    assert!(!manifest.contains("crates/sim") && !manifest.contains("sim.workspace"), "the product does not know the simulator");
+    assert!(
+        !manifest.contains("crates/sim") && !manifest.contains("sim.workspace"),
+        "the product does not know the simulator"
+    );
 }
 
 #[test]

@@ -62,6 +62,8 @@ enum Command {
         #[arg(long, default_value_t = 6)]
         seeds: u64,
     },
+    /// Throughput and latency of clusters of 4 to 4000 voters, with a model of what work costs.
+    Scale(crate::scale::Args),
     /// Four calm voters and one command a second: how much is simulated in a minute of a core.
     Speed,
 }
@@ -89,6 +91,13 @@ pub fn main() -> ExitCode {
             crate::swarm::swarm(&settings, *minutes, *seeds, *first, *threads)
         }
         (Some(Command::Mutants { only, seeds }), _) => mutants(only.as_deref(), *seeds),
+        (Some(Command::Scale(args)), _) => match crate::scale::run(args) {
+            Ok(()) => true,
+            Err(why) => {
+                eprintln!("{why}");
+                false
+            }
+        },
         (Some(Command::Speed), _) => speed(&settings),
         (None, Some(seed)) => one(&args, &settings, seed),
         (None, None) => {

@@ -11,6 +11,8 @@
 //! * [`rules`]: the rules with one taken out.
 //! * [`coverage`]: what a set of runs has exercised.
 //! * [`shrink`]: a failing run made smaller.
+//! * [`scenario`]: attacks by name, with the rules that stand against them.
+//! * [`scale`]: throughput and latency of large clusters, with a model of what work costs.
 
 pub mod adversary;
 pub mod cli;
@@ -23,6 +25,7 @@ pub mod oracle;
 pub mod plan;
 pub mod random;
 pub mod rules;
+pub mod scale;
 pub mod scenario;
 pub mod shrink;
 pub mod swarm;

@@ -35,7 +35,7 @@ const EVENTS_MAX: u64 = 60_000_000;
 /// How often the adversary speaks on its own.
 const DEED_US: u64 = 150_000;
 /// Clients send no more when so many heights are executed.
-const HEIGHTS_ENOUGH: u64 = 700;
+const HEIGHTS_ENOUGH: u64 = 550;
 /// The first phase lasts until so many heights are executed, or so long.
 pub const HEIGHTS_MIN: u64 = 500;
 /// See [`HEIGHTS_MIN`].
