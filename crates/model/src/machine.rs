@@ -117,7 +117,18 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State { voters: vec![Voter::fresh(); self.setting.honest().into()] }]
+        let empty = State { voters: vec![Voter::fresh(); self.setting.honest().into()] };
+        if !self.setting.after_a_commit {
+            return vec![empty];
+        }
+        let first_term = self.tree.ids().filter(|id| self.tree.block(*id).term == 1);
+        let Some(high) = first_term.max_by_key(|id| self.tree.block(*id).height) else { return vec![empty] };
+        let steps = [0, 1].map(|v| Action::Replicate(v, high)).into_iter();
+        let steps = steps.chain([0, 1].map(|v| Action::Certify(v, Claim::of(&self.tree, 1, high))));
+        let steps = steps.chain([0, 1].map(|v| Action::Ask(v, 2)));
+        let mut steps = steps;
+        let walked = steps.try_fold(empty, |state, action| self.step(&state, action));
+        walked.map(|state| self.representative(state)).into_iter().collect()
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {

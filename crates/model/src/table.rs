@@ -15,6 +15,7 @@ pub fn byzantine(pipeline: &[u8], height_max: u8) -> Setting {
         weakening: None,
         depth_max: None,
         in_term_order: false,
+        after_a_commit: false,
     }
 }
 
@@ -34,7 +35,8 @@ pub fn weakened(weakening: Weakening) -> Setting {
         Weakening::MajorityQuorum => Setting { voters: 5, ..byzantine(&[1, 1], u8::MAX) },
         Weakening::LateFirstUnchecked => byzantine(&[1, 2], u8::MAX),
         Weakening::LinksAcrossTerms => {
-            Setting { in_term_order: true, depth_max: Some(8), ..one_sibling(byzantine(&[2, 1, 1], 3)) }
+            let setting = one_sibling(byzantine(&[2, 1, 1], 3));
+            Setting { in_term_order: true, after_a_commit: true, depth_max: Some(9), ..setting }
         }
         Weakening::CrashElectionByCertificate
         | Weakening::CrashLeaderProposesAnew
@@ -86,5 +88,5 @@ pub fn row(setting: &Setting, outcome: &Outcome) -> String {
 }
 
 fn line(setting: &str, rules: &str, states: &str, depth: &str, result: &str, seconds: &str) -> String {
-    format!("{setting:<51} {rules:<32} {states:>9} {depth:>5}  {result:<38} {seconds:>7}")
+    format!("{setting:<69} {rules:<32} {states:>9} {depth:>5}  {result:<38} {seconds:>7}")
 }

@@ -49,11 +49,11 @@ fn bounds_that_are_too_wide_are_refused() {
     assert!(search(&byzantine(&[2, 2, 2], u8::MAX)).is_err());
 }
 
-/// The way to a fork that is too long for the search: 1A/1A commits in term 1, votes of term 2 for its child make a
+/// The whole way to a fork of which the search finds the second half: 1A/1A commits in term 1, votes of term 2 for its child make a
 /// certificate of term 2 for 1A, which outranks it in the election of term 3.
 #[test]
 fn links_across_terms_fork_on_a_given_path() {
-    let setting = weakened(Weakening::LinksAcrossTerms);
+    let setting = Setting { after_a_commit: false, ..weakened(Weakening::LinksAcrossTerms) };
     let tree = Tree::new(&setting.shape).expect("the bounds fit");
     let protocol = Protocol { setting, tree };
     let named = |name: &str| protocol.tree.ids().find(|id| protocol.tree.name(*id) == name).expect("a block");

@@ -170,7 +170,7 @@ fn mutants(only: Option<&str>, seeds: u64) -> bool {
             (_, Some(why)) => format!("FAILED {why}"),
         };
         let caught = match &verdict.caught {
-            Some((seed, why)) => format!("seed {seed}: {}", &why[..why.floor_char_boundary(90)]),
+            Some((seed, why)) => format!("seed {seed}: {}", why.chars().take(90).collect::<String>()),
             None => "SURVIVES".to_owned(),
         };
         println!(

@@ -51,16 +51,17 @@ impl Matrix {
 
     /// A matrix of so many regions, with medians up to `one_way_us_max`.
     pub fn generated(random: &mut Random, regions: usize, one_way_us_max: u64) -> Matrix {
-        let mut delays = vec![vec![(0, 0); regions]; regions];
+        let mut half: Vec<Vec<(u64, u64)>> = Vec::with_capacity(regions);
         for a in 0..regions {
-            for b in 0..=a {
+            let to = |b: usize, random: &mut Random| {
                 let far = if a == b { 300 } else { one_way_us_max };
                 let p50 = random.between(50, far.max(51));
-                let p90 = p50 + random.below(p50);
-                delays[a][b] = (p50, p90);
-                delays[b][a] = (p50, p90);
-            }
+                (p50, p50 + random.below(p50))
+            };
+            half.push((0..=a).map(|b| to(b, random)).collect());
         }
+        // The same in both directions.
+        let delays = (0..regions).map(|a| (0..regions).map(|b| half[a.max(b)][a.min(b)]).collect()).collect();
         Matrix { delays }
     }
 

@@ -35,7 +35,7 @@ fn looking_at_a_run_does_not_change_it() {
     let mut count = |_: &str| lines += 1;
     let seen = run::<Standard>(&plan, Some(&mut count));
     assert_eq!(seen.hash, run::<Standard>(&plan, None).hash);
-    assert!(lines > 100);
+    assert!(lines > 20, "{lines}");
 }
 
 /// No rule without an attack that needs it.

@@ -275,7 +275,7 @@ impl<R: Rules> World<'_, R> {
     /// Bounds on what one node holds.
     fn look_at(&mut self, machine: usize) -> Result<(), Failure> {
         let m = &self.machines[machine];
-        if self.events % 64 != 0 || !m.honest {
+        if !self.events.is_multiple_of(64) || !m.honest {
             return Ok(());
         }
         let Some(replica) = &m.replica else { return Ok(()) };
@@ -288,7 +288,7 @@ impl<R: Rules> World<'_, R> {
             let text = format!("machine {machine} holds {} items, {} commands", status.held, status.pool);
             return Err(Failure::new("memory", text));
         }
-        if self.events % 4096 == 0 {
+        if self.events.is_multiple_of(4096) {
             self.count_roles();
         }
         Ok(())
