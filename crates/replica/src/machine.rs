@@ -238,7 +238,10 @@ impl<D: Disk, R: Rules> Replica<D, R> {
             term_entered_ms: now.mono_ms,
             committed_ms: now.mono_ms,
             halted: None,
-            pace: Pace::new(config.genesis.parameters.slow_leader_percent, config.genesis.parameters.slow_leader_ms),
+            pace: {
+                let p = &config.genesis.parameters;
+                Pace::new(p.slow_leader_percent, p.slow_leader_ms, p.timeout_base_ms / 16)
+            },
             late_safety: None,
             genesis: config.genesis,
         })
@@ -390,7 +393,7 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         self.pool_term = (status.term, status.leads);
         if new_term {
             self.term_entered_ms = now.mono_ms;
-            self.pace.new_term();
+            self.pace.new_term(now.mono_ms);
         }
         let inherited = self.engine.in_flight();
         let ids = inherited.iter().flat_map(|b| b.entries.iter().map(VerifiedCommand::id));

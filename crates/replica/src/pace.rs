@@ -2,8 +2,9 @@
 //!
 //! A faulty leader can stay in office for good while each of its blocks comes just before the timeout ends. Against that
 //! every voter keeps the rate at which blocks, and commands, were committed while commands that it knew of waited for
-//! them: idle time does not count, nor do commands that were never executed, so that clients have no say in it. A leader
-//! whose blocks *and* commands both stay under a share of the recent best for a while is to be replaced.
+//! them: idle time does not count, nor do commands that were never executed. A leader whose blocks *and* commands both
+//! stay under a share of the recent best for a while is to be replaced, unless it commits so often that no client would
+//! call it slow: the rates also depend on how much there is to do at once, and a burst must not make what follows it slow.
 //!
 //! Work is measured in windows of waiting time. The best is taken over the last [`WINDOWS_KEPT`] windows. It is halved
 //! whenever it was used against a leader: if it is not the leader that has become slow but everything, the voters find
@@ -30,6 +31,8 @@ struct Rate {
 pub struct Pace {
     /// Below this share of the best a window is slow; 0 if no leader ever is.
     percent: u64,
+    /// Nobody is slow who commits more often than this, however fast it went before.
+    gap_ms_min: u64,
     /// Waiting time of one window.
     window_ms: u64,
     waited_ms: u64,
@@ -41,9 +44,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Nothing measured yet. A leader is slow when it stays below `percent` of the best for `slow_ms` of waiting.
-    pub fn new(percent: u32, slow_ms: u64) -> Pace {
-        Pace { percent: percent.into(), window_ms: slow_ms / SLOW_WINDOWS, ..Pace::default() }
+    /// Nothing measured yet. A leader is slow when it stays below `percent` of the best for `slow_ms` of waiting, with
+    /// `gap_ms_min` or more from one commit to the next.
+    pub fn new(percent: u32, slow_ms: u64, gap_ms_min: u64) -> Pace {
+        Pace { percent: percent.into(), window_ms: slow_ms / SLOW_WINDOWS, gap_ms_min, ..Pace::default() }
     }
 
     /// A block was executed. `waiting_since_ms` is when the first of its commands reached this node, if any did before.
@@ -60,10 +64,11 @@ impl Pace {
             blocks: self.blocks * 1_000_000 / self.waited_ms,
             entries: self.entries * 1_000_000 / self.waited_ms,
         };
+        let gap_ms = self.waited_ms / self.blocks;
         (self.waited_ms, self.blocks, self.entries) = (0, 0, 0);
         let best = self.best();
         let slow = |now: u64, best: u64| now * 100 < best * self.percent;
-        match slow(rate.blocks, best.blocks) && slow(rate.entries, best.entries) {
+        match gap_ms >= self.gap_ms_min && slow(rate.blocks, best.blocks) && slow(rate.entries, best.entries) {
             true => self.slow_windows += 1,
             false => self.slow_windows = 0,
         }
@@ -81,7 +86,8 @@ impl Pace {
     }
 
     /// Another leader: what was measured of the last one says nothing about it.
-    pub fn new_term(&mut self) {
+    pub fn new_term(&mut self, now_ms: u64) {
+        self.last_commit_ms = now_ms;
         (self.waited_ms, self.blocks, self.entries, self.slow_windows) = (0, 0, 0, 0);
     }
 
@@ -117,7 +123,7 @@ mod tests {
 
     #[test]
     fn slow_beside_the_best_and_only_after_a_while() {
-        let (mut pace, mut now) = (Pace::new(20, 10_000), 0);
+        let (mut pace, mut now) = (Pace::new(20, 10_000, 100), 0);
         assert_eq!(run(&mut pace, &mut now, 10, 5, 60_000), 0);
         assert_eq!(run(&mut pace, &mut now, 1350, 5, 8_000), 0, "not before the time is up");
         assert_eq!(run(&mut pace, &mut now, 1350, 5, 8_000), 1);
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn large_blocks_at_a_slow_rate_are_not_slow_and_neither_are_small_ones_at_a_fast_one() {
-        let (mut pace, mut now) = (Pace::new(20, 10_000), 0);
+        let (mut pace, mut now) = (Pace::new(20, 10_000, 100), 0);
         assert_eq!(run(&mut pace, &mut now, 10, 1, 30_000), 0);
         assert_eq!(run(&mut pace, &mut now, 400, 2000, 60_000), 0);
         assert_eq!(run(&mut pace, &mut now, 10, 1, 60_000), 0);
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn if_everything_has_become_slow_the_changes_end() {
-        let (mut pace, mut now) = (Pace::new(20, 10_000), 0);
+        let (mut pace, mut now) = (Pace::new(20, 10_000, 100), 0);
         run(&mut pace, &mut now, 10, 5, 60_000);
         let found = run(&mut pace, &mut now, 1000, 5, 3_600_000);
         assert!((1..=6).contains(&found), "{found}");
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn idle_time_does_not_count() {
-        let (mut pace, mut now) = (Pace::new(20, 10_000), 0);
+        let (mut pace, mut now) = (Pace::new(20, 10_000, 100), 0);
         run(&mut pace, &mut now, 10, 5, 60_000);
         for _ in 0..1000 {
             now += 5_000;

@@ -398,7 +398,7 @@ pub fn all() -> Vec<Scenario> {
             "found: commit first",
             "a commit written before the vote it counts",
             rule(Rule::CommitsAfterVotes),
-            |s| with_cuts(with_crashes(scene(s, FaultModel::Crash, 3), 400), 2000),
+            |s| with_cuts(with_crashes(scene(s, FaultModel::Crash, 3), 250), 2500),
             ok,
         ),
         row(

@@ -308,14 +308,8 @@ impl<R: Rules> Engine<R> {
         if !follows {
             return Check::Failed;
         }
-        // The only use of a voter's own clock: a block's time may not run far ahead of it. That is asked of the current
-        // term's blocks only. What a term inherits is settled; under crash faults that may be what nobody but a leader
-        // with a wrong clock has voted for, and waiting for its time to come would be an hour without commits. For the
-        // same reason the least time that the parent allows is always good.
-        let ahead = header.time > now.wall.plus_ms(BLOCK_TIME_AHEAD_MS_MAX);
-        let least = header.time.0 == parent.time.0.saturating_add(1);
-        let settled = least || header.term != self.safety.entered;
-        if ahead && !(settled && R::holds(Rule::PastNeedsNoClock)) {
+        // The only use of a voter's own clock: a block's time may not run far ahead of it.
+        if header.time > now.wall.plus_ms(BLOCK_TIME_AHEAD_MS_MAX) && !self.is_time_settled(header, parent) {
             return Check::Waiting;
         }
         if header.executed == parent.executed {
@@ -326,6 +320,17 @@ impl<R: Rules> Engine<R> {
             Some(_) => Check::Failed,
             None => Check::Waiting,
         }
+    }
+
+    /// True if waiting for a block's time to come would serve nobody.
+    ///
+    /// Under crash faults a term may inherit what nobody but a leader with a wrong clock has voted for. It is settled all
+    /// the same, and waiting for its time, and for that of the blocks that must come after it, could be an hour without
+    /// commits. Under Byzantine faults whatever a term inherits has a quorum behind it, whose clocks were asked; and an
+    /// exception would let a faulty leader push time ahead, a small step with each of many blocks.
+    fn is_time_settled(&self, header: &BlockHeader, parent: &BlockHeader) -> bool {
+        let least = header.time.0 == parent.time.0.saturating_add(1);
+        !self.byzantine() && (least || header.term < self.safety.entered) && R::holds(Rule::PastNeedsNoClock)
     }
 
     // ---- voting

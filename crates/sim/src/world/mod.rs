@@ -361,7 +361,7 @@ impl<'p, R: Rules> World<'p, R> {
     // ---- clients
 
     fn clients(&mut self) {
-        let enough = self.oracles.height().0 >= HEIGHTS_ENOUGH;
+        let enough = self.oracles.height().0 >= HEIGHTS_ENOUGH && !self.plan.is_short;
         let (requests, next) = self.crowd.tick(self.now_us, self.wall(), !self.healed && !enough);
         for request in requests {
             if let Some(delay) = self.network.client_delay_us(request.to) {
