@@ -196,3 +196,19 @@ fn transcripts() {
     ];
     assert_eq!(spoken.into_iter().collect::<Vec<_>>(), all, "every message is spoken in some scene");
 }
+
+/// Nobody else will ever send it the votes that commit what it held.
+#[test]
+fn a_voter_alone_commits_at_once_what_its_own_votes_commit() {
+    for model in [FaultModel::Byzantine, FaultModel::Crash] {
+        let mut w = World::started(model, 1);
+        w.submit(0, 1);
+        w.settle();
+        let before = w.committed(0);
+        w.crash(0);
+        let lost = w.forget_last_commit(0);
+        assert_eq!(lost.0 as usize, before);
+        w.start(0);
+        assert_eq!(w.committed(0), before, "{model:?}");
+    }
+}

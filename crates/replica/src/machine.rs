@@ -443,12 +443,12 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         if !R::holds(Rule::CommandDeadlines) {
             return;
         }
-        if self.pace.is_slow() && R::holds(Rule::SlowLeadersReplaced) {
+        if self.pace.is_slow() && R::holds(Rule::SlowLeadersReplaced) && self.engine.on_starved(now, fx) {
+            self.pace.leader_judged();
             out.push(Output::Alert(format!(
                 "the leader of term {} commits less than {} % of what was usual; asking for another",
                 self.pool_term.0, self.parameters.slow_leader_percent
             )));
-            self.engine.on_starved(now, fx);
         }
         let passed_over_max = PASSED_OVER_MAX + 2 * u64::from(self.parameters.pipeline_max);
         while let Some(arrived) = self.pool.oldest() {

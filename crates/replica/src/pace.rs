@@ -91,16 +91,17 @@ impl Pace {
         (self.waited_ms, self.blocks, self.entries, self.slow_windows) = (0, 0, 0, 0);
     }
 
-    /// True, once, if the leader has been slow for long enough.
-    pub fn is_slow(&mut self) -> bool {
-        let slow = self.slow_windows >= SLOW_WINDOWS;
-        if slow {
-            self.slow_windows = 0;
-            for rate in &mut self.recent {
-                *rate = Rate { blocks: rate.blocks / 2, entries: rate.entries / 2 };
-            }
+    /// The leader has been slow for long enough.
+    pub fn is_slow(&self) -> bool {
+        self.slow_windows >= SLOW_WINDOWS
+    }
+
+    /// The best was used against a leader: it counts for half from now on.
+    pub fn leader_judged(&mut self) {
+        self.slow_windows = 0;
+        for rate in &mut self.recent {
+            *rate = Rate { blocks: rate.blocks / 2, entries: rate.entries / 2 };
         }
-        slow
     }
 }
 
@@ -116,7 +117,10 @@ mod tests {
             let since = *now;
             *now += every_ms;
             pace.committed(*now, Some(since), entries);
-            found += u32::from(pace.is_slow());
+            if pace.is_slow() {
+                pace.leader_judged();
+                found += 1;
+            }
         }
         found
     }

@@ -182,9 +182,12 @@ impl<R: Rules> Engine<R> {
 
     // ---- elections
 
-    /// A command known to this voter stayed unordered past its deadline: the leader is to be replaced.
-    pub fn on_starved(&mut self, now: Now, fx: &mut Effects) {
+    /// A command known to this voter stayed unordered past its deadline: the leader is to be replaced. False if nothing
+    /// came of it: this voter has asked for the next term before, or may not.
+    pub fn on_starved(&mut self, now: Now, fx: &mut Effects) -> bool {
+        let before = self.has_asked();
         self.ask_next_term(now, fx);
+        !before && self.has_asked()
     }
 
     /// Asks for the next term, once; from here on no vote in the current one.

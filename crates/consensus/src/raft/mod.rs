@@ -61,7 +61,7 @@ use crate::verify::{VerifiedBlock, VerifiedEvidence, VerifiedMessage};
 
 pub use safety::Safety;
 use tree::{Root, Tree};
-use votes::VoteBook;
+use votes::{Taken, VoteBook};
 
 /// Both clocks, read by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,6 +299,8 @@ pub struct Engine<R: Rules = Standard> {
     claim_next: Executed,
     timers: Timers,
     halted: bool,
+    /// What votes restored at the start support, still to be looked at.
+    restored: Vec<(Phase, Vec<BlockDigest>)>,
     rules: PhantomData<R>,
 }
 
@@ -408,6 +410,7 @@ impl<R: Rules> Engine<R> {
             claim_next,
             timers: Timers::default(),
             halted: false,
+            restored: Vec::new(),
             rules: PhantomData,
             membership: config.membership,
         };
@@ -421,7 +424,9 @@ impl<R: Rules> Engine<R> {
         }
         for vote in [&engine.safety.replicated, &engine.safety.certified].into_iter().flatten() {
             if vote.term == engine.safety.entered {
-                engine.votes.take::<R>(vote.clone(), &engine.tree);
+                if let Taken::Supports(digests) = engine.votes.take::<R>(vote.clone(), &engine.tree) {
+                    engine.restored.push((vote.phase, digests));
+                }
             }
         }
         if !R::holds(Rule::ElectionVoteDurable) {

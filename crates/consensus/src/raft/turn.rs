@@ -35,6 +35,10 @@ impl<R: Rules> Engine<R> {
         if self.halted {
             return;
         }
+        for (phase, digests) in std::mem::take(&mut self.restored) {
+            // A voter that is a quorum by itself gets no other vote to count them by.
+            self.look_at_support(phase, &digests, fx);
+        }
         while !self.halted {
             self.resume_leading();
             let mut moved = self.adopt_orphans(fx);

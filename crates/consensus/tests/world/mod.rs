@@ -209,6 +209,18 @@ impl World {
         self.line(&format!("{:>5} n{n} crashes", self.ms));
     }
 
+    /// What a crash just before the last write of commits leaves: the promises are there, the commits from them are not.
+    pub fn forget_last_commit(&mut self, n: u16) -> Height {
+        let log = self.down.get_mut(&NodeId(n)).expect("it is down");
+        let (height, _) = log.commits.pop_last().expect("something was committed");
+        log.committed.truncate(height.0 as usize - 1);
+        height
+    }
+
+    pub fn committed(&self, n: u16) -> usize {
+        self.nodes[&NodeId(n)].log.committed.len()
+    }
+
     /// Commands that a client gives to a node, to go into one block.
     pub fn submit(&mut self, to: u16, count: usize) {
         let commands = self.commands(count);
@@ -225,7 +237,9 @@ impl World {
 
     pub fn starve(&mut self, n: u16) {
         self.line(&format!("{:>5} n{n} finds a command overdue", self.ms));
-        self.turn(NodeId(n), |engine, now, fx| engine.on_starved(now, fx));
+        self.turn(NodeId(n), |engine, now, fx| {
+            engine.on_starved(now, fx);
+        });
     }
 
     fn commands(&mut self, count: usize) -> Vec<VerifiedCommand> {
