@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("wire", &[]),
     ("consensus", &["wire"]),
     ("store", &[]),
+    ("hopper", &["wire"]),
+    ("hopperc", &["hopper", "wire"]),
     ("ledger", &["wire"]),
     ("replica", &["consensus", "ledger", "store", "wire"]),
     ("client", &["ledger", "wire"]),
@@ -66,7 +68,7 @@ fn deterministic_crates_use_no_clock_randomness_hash_map_float_or_io() {
         "tokio",
         "rand::",
     ];
-    for name in ["wire", "consensus", "ledger", "replica"] {
+    for name in ["wire", "consensus", "hopper", "ledger", "replica"] {
         for (path, text) in sources(&root().join("crates").join(name).join("src")) {
             for (n, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or("");

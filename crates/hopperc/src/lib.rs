@@ -1,0 +1,1 @@
+//! Hopper, the untrusted half: tools that make modules. What they get wrong the verifier of [`hopper`] refuses.
