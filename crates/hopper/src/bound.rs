@@ -1,5 +1,7 @@
 //! Bounds: polynomials with non-negative coefficients in the sizes of a function's arguments.
 
+use std::collections::BTreeMap;
+
 use crate::cost::Cost;
 
 /// What a bound's variable stands for.
@@ -40,6 +42,11 @@ impl<V: Copy + Ord> Poly<V> {
     /// A variable.
     pub fn variable(v: V) -> Poly<V> {
         Poly { terms: vec![(vec![v], 1)] }
+    }
+
+    /// A polynomial of these terms, which ascend.
+    pub fn from_terms(terms: Vec<(Vec<V>, u64)>) -> Poly<V> {
+        Poly { terms }
     }
 
     /// The terms.
@@ -101,7 +108,7 @@ impl<V: Copy + Ord> Poly<V> {
     /// # Errors
     /// If it has too many monomials or too high a degree.
     pub fn times(&self, other: &Poly<V>) -> Result<Poly<V>, TooLarge> {
-        let mut sum = Poly::zero();
+        let mut sum: BTreeMap<Vec<V>, u64> = BTreeMap::new();
         for (x, n) in &self.terms {
             for (y, m) in &other.terms {
                 let mut vars = [x.as_slice(), y.as_slice()].concat();
@@ -109,10 +116,11 @@ impl<V: Copy + Ord> Poly<V> {
                     return Err(TooLarge);
                 }
                 vars.sort_unstable();
-                sum = sum.plus(&Poly { terms: vec![(vars, n.saturating_mul(*m))] })?;
+                let factor = sum.entry(vars).or_default();
+                *factor = factor.saturating_add(n.saturating_mul(*m));
             }
         }
-        Ok(sum)
+        if sum.len() > MONOMIALS_MAX { Err(TooLarge) } else { Ok(Poly { terms: sum.into_iter().collect() }) }
     }
 
     /// Times a number.

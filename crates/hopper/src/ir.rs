@@ -1082,6 +1082,75 @@ pub enum End {
 }
 }
 
+impl Op {
+    /// The variables it names, other than in propositions, guards and blocks.
+    pub fn operands(&self) -> Vec<Var> {
+        match self {
+            Op::Const { .. }
+            | Op::Assert { .. }
+            | Op::GhostLet { .. }
+            | Op::MapNew { .. }
+            | Op::Authority { .. }
+            | Op::Require { .. }
+            | Op::Sender
+            | Op::Now
+            | Op::CommandDigest => Vec::new(),
+            Op::Arith { a, b, .. }
+            | Op::Compare { a, b, .. }
+            | Op::And { a, b }
+            | Op::Or { a, b }
+            | Op::Concat { a, b, .. }
+            | Op::Join { a, b }
+            | Op::Split { a, n: b }
+            | Op::At { list: a, index: b }
+            | Op::Push { list: a, item: b }
+            | Op::MapGet { map: a, key: b }
+            | Op::MapHas { map: a, key: b }
+            | Op::MapTake { map: a, key: b }
+            | Op::DateAdd { date: a, count: b, .. }
+            | Op::Put { hole: a, row: b }
+            | Op::Insert { key: a, row: b, .. }
+            | Op::With { a, value: b, .. } => vec![*a, *b],
+            Op::MulDiv { a, b, c, .. }
+            | Op::Share { a, part: b, whole: c }
+            | Op::Slice { a, from: b, to: c }
+            | Op::MapPut { map: a, key: b, value: c }
+            | Op::VerifySignature { key: a, message: b, signature: c } => vec![*a, *b, *c],
+            Op::Cast { a, .. }
+            | Op::Not { a }
+            | Op::Length { a }
+            | Op::Unpack { a }
+            | Op::Match { a, .. }
+            | Op::If { cond: a, .. }
+            | Op::DropEmpty { a }
+            | Op::Hash { a, .. }
+            | Op::DateOf { time: a }
+            | Op::Take { key: a, .. }
+            | Op::Close { hole: a }
+            | Op::Has { key: a, .. }
+            | Op::Peek { key: a, .. }
+            | Op::Scan { after: a, .. }
+            | Op::Enter { id: a, .. }
+            | Op::Burn { a }
+            | Op::DropZero { a } => vec![*a],
+            Op::Get { place } => vec![place.var],
+            Op::Make { args, .. }
+            | Op::Inject { args, .. }
+            | Op::List { items: args, .. }
+            | Op::Call { args, .. }
+            | Op::Start { args, .. }
+            | Op::Zero { args, .. }
+            | Op::Mint { args, .. }
+            | Op::Create { args, .. }
+            | Op::Emit { args, .. } => args.clone(),
+            Op::Check { cond: a, args, .. }
+            | Op::Become { hole: a, args, .. }
+            | Op::Fold { over: a, init: args, .. }
+            | Op::Iterate { fuel: a, init: args, .. } => std::iter::once(*a).chain(args.iter().copied()).collect(),
+        }
+    }
+}
+
 /// Operations, one after the other, and an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {

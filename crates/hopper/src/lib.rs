@@ -1,8 +1,11 @@
 //! Hopper, the trusted half: what every replica runs of the contract language.
+pub mod abort;
 pub mod bound;
 pub mod cost;
 pub mod ir;
+pub mod lia;
 pub mod library;
 mod node;
 pub mod types;
 pub mod value;
+pub mod verify;

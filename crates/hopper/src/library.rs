@@ -59,6 +59,10 @@ pub struct FunctionInfo {
     pub blocks: Vec<BlockInfo>,
     /// What it costs at most.
     pub bound: crate::bound::Bound,
+    /// It changes something or emits an event, itself or through calls.
+    pub writes: bool,
+    /// It asks who signed, itself or through calls.
+    pub asks: bool,
     /// Tables that it reads or writes, with those of what it calls: by (lineage, table).
     pub tables: Vec<(Nominal, bool)>,
 }
@@ -90,7 +94,7 @@ pub struct Unit {
 
 impl Unit {
     /// The module that a scope names: 0 is this one.
-    pub fn scope<'u>(self: &'u Arc<Unit>, scope: u16) -> Option<&'u Arc<Unit>> {
+    pub fn scope(self: &Arc<Unit>, scope: u16) -> Option<&Arc<Unit>> {
         match scope {
             0 => Some(self),
             n => self.imports.get(usize::from(n) - 1),

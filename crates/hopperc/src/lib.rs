@@ -1,1 +1,4 @@
 //! Hopper, the untrusted half: tools that make modules. What they get wrong the verifier of [`hopper`] refuses.
+pub mod elaborate;
+pub mod fuzz;
+pub mod prove;
