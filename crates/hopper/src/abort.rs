@@ -36,6 +36,8 @@ pub enum Fault {
     RequirementFailed(u16),
     /// 13: more of this dimension (see [`crate::cost::dimension`]) than was granted.
     OutOfCost(u8),
+    /// 14: the argument of this number breaks an invariant of its type.
+    BadArgument(u16),
 }
 
 impl Fault {
@@ -55,6 +57,7 @@ impl Fault {
             Fault::WrongState => 11,
             Fault::RequirementFailed(_) => 12,
             Fault::OutOfCost(_) => 13,
+            Fault::BadArgument(_) => 14,
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for Fault {
             Fault::RowBusy => "the row is in use",
             Fault::WrongState => "the instance is in another state",
             Fault::RequirementFailed(n) => return write!(f, "requirement {n} does not hold"),
+            Fault::BadArgument(n) => return write!(f, "argument {n} breaks an invariant of its type"),
             Fault::OutOfCost(n) => {
                 return write!(f, "out of {}", DIMENSIONS.get(usize::from(*n)).unwrap_or(&"cost"));
             }
@@ -86,7 +90,7 @@ impl Encode for Fault {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.number());
         match self {
-            Fault::RequirementFailed(n) => n.encode(out),
+            Fault::RequirementFailed(n) | Fault::BadArgument(n) => n.encode(out),
             Fault::OutOfCost(n) => n.encode(out),
             _ => {}
         }
@@ -113,6 +117,7 @@ impl Decode for Fault {
                 n @ 0..6 => Fault::OutOfCost(n),
                 n => return Err(DecodeError::Tag { what: "dimension", tag: n.into() }),
             },
+            14 => Fault::BadArgument(u16::decode(r)?),
             tag => return Err(DecodeError::Tag { what: "fault", tag: tag.into() }),
         })
     }
@@ -187,7 +192,7 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let faults = (1..=11).map(|n| vec![n]).chain([vec![12, 1, 2], vec![13, 5]]);
+        let faults = (1..=11).map(|n| vec![n]).chain([vec![12, 1, 2], vec![13, 5], vec![14, 0, 1]]);
         for bytes in faults {
             let fault = Fault::from_bytes(&bytes).unwrap();
             assert_eq!((fault.to_bytes(), fault.number()), (bytes.clone(), bytes[0]));
@@ -195,7 +200,7 @@ mod tests {
             let abort = Abort::Fault(fault);
             assert_eq!(Abort::from_bytes(&abort.to_bytes()), Ok(abort));
         }
-        for bytes in [&[0][..], &[14], &[13, 6], &[1, 0]] {
+        for bytes in [&[0][..], &[15], &[13, 6], &[1, 0]] {
             assert!(Fault::from_bytes(bytes).is_err());
         }
         let error = Abort::Error { module: ModuleId(wire::Hash::of(b"m")), error: 7, args: vec![1, 2, 3] };

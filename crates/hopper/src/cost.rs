@@ -327,6 +327,10 @@ pub fn entry(function: &Function) -> Charge {
         return Charge::default();
     }
     let mut charge = Charge::steps(CALL + function.params.len() as u64);
+    // Arguments are read, and held against the invariants of their types.
+    for n in 0..function.params.len() {
+        charge.undeclared(n as Var, dimension::STEPS, 1, 4);
+    }
     charge.guard(&function.by);
     charge.props(&function.requires);
     charge

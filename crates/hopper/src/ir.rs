@@ -896,7 +896,7 @@ pub enum Op {
         /// How many.
         count: Var,
     },
-    /// The date on which a time falls, in UTC.
+    /// The date on which a time falls, in UTC. Aborts `Overflow` where dates end.
     38 DateOf {
         /// The time.
         time: Var,
@@ -965,7 +965,7 @@ pub enum Op {
         /// The path.
         path: Vec<u8>,
     },
-    /// The keys after a key (an option; `None` for the first) in ascending order, `limit` at most. Rows that are out
+    /// The keys after a key (an option; `None` for the first), ascending by their canonical bytes, `limit` at most. Rows that are out
     /// count as there. The result's type is a list of keys whose bound is `limit`.
     56 Scan {
         /// The table, of this module.
@@ -1021,7 +1021,7 @@ pub enum Op {
         /// The amount, then the other fields.
         args: Vec<Var>,
     },
-    /// Destroys a measured asset of this module: its amount. The function says that it burns it.
+    /// Destroys a measured asset of this module. The function says that it burns it. No result.
     72 Burn {
         /// The asset.
         a: Var,

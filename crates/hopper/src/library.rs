@@ -109,4 +109,7 @@ pub struct Library {
     pub universe: Universe,
     /// The modules.
     pub units: BTreeMap<ModuleId, Arc<Unit>>,
+    /// The newest version of each lineage. Only that one can be replaced: two successors of one version would disagree about the
+    /// tables that they share.
+    pub heads: BTreeMap<Lineage, ModuleId>,
 }

@@ -253,6 +253,10 @@ impl Universe {
                 if max > limits::ELEMENTS_MAX {
                     return Err("a list with more elements than there may be");
                 }
+                if self.info(of).bytes_max == 0 {
+                    // A few bytes could claim any number of them.
+                    return Err("the elements of a list have at least one byte");
+                }
                 (info.bytes_max, info.fixed, info.key) = (4, false, false);
                 parts.push((of, max.into()));
             }

@@ -1,4 +1,5 @@
 //! Hopper, the untrusted half: tools that make modules. What they get wrong the verifier of [`hopper`] refuses.
+pub mod asm;
 pub mod elaborate;
 pub mod fuzz;
 pub mod prove;

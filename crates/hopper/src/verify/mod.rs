@@ -132,6 +132,7 @@ pub fn deploy(library: &mut Library, module: Module, proofs: &Proofs) -> Result<
     }
     let unit = Arc::new(unit);
     library.universe = universe;
+    library.heads.insert(unit.lineage, unit.id);
     library.units.insert(unit.id, unit.clone());
     Ok(unit)
 }
@@ -146,8 +147,8 @@ pub fn judge(
     evidence: &mut dyn Evidence,
 ) -> Result<(Unit, crate::types::Universe), Reject> {
     let mut universe = library.universe.clone();
-    let found = resolve::resolve(library, &mut universe, &module)?;
     let work = sym::Work::default();
+    let found = resolve::resolve(library, &mut universe, &module, &work)?;
     let mut functions = Vec::with_capacity(module.functions.len());
     for index in 0..module.functions.len() {
         let setting = walk::Setting {

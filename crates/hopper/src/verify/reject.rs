@@ -67,6 +67,9 @@ pub enum Reason {
     /// The version replaced is not there.
     #[error("the module that this one replaces is not deployed")]
     UnknownPredecessor,
+    /// A version between.
+    #[error("the module that this one replaces is not the newest of its lineage; replace that one")]
+    NotNewest,
     /// Two of one name, or one thing twice.
     #[error("{0} stands there twice")]
     Twice(&'static str),
@@ -165,7 +168,7 @@ pub enum Reason {
     #[error("{0} proofs are left over")]
     ProofsLeft(usize),
     /// Numbers beyond the checker.
-    #[error("a sum in a proposition is beyond 2^127")]
+    #[error("a sum in a proposition is beyond 2^127, or of too many unknowns")]
     SumTooLarge,
     /// Sizes that multiply.
     #[error("accumulator {0} grows geometrically; it may grow by the same in each round")]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reject::{Reason, Reject, Where};
+use super::sym::Work;
 use crate::ir::{
     Field, FunctionKind, Guard, GuardNode, Label, Lineage, Measure, Module, Place, Prop, Ref, Signal, Type, Upgrade,
     limits,
@@ -53,13 +54,24 @@ fn fields_form(fields: &[Field]) -> Result<(), Reason> {
 }
 
 /// Resolves a module. New types go into `universe`.
-pub(super) fn resolve(library: &Library, universe: &mut Universe, module: &Module) -> Result<Resolved, Reject> {
+pub(super) fn resolve(
+    library: &Library,
+    universe: &mut Universe,
+    module: &Module,
+    work: &Work,
+) -> Result<Resolved, Reject> {
     let whole = at("module", 0, Some(&module.name));
     here(&whole, form(module))?;
     let lineage = match module.replaces {
         None => Lineage(module.id().0),
         Some(old) => here(&whole, library.units.get(&old).map(|u| u.lineage).ok_or(Reason::UnknownPredecessor))?,
     };
+    if library.units.contains_key(&module.id()) {
+        return here(&whole, Err(Reason::Twice("the module, deployed already, ")));
+    }
+    if module.replaces.is_some() && library.heads.get(&lineage) != module.replaces.as_ref() {
+        return here(&whole, Err(Reason::NotNewest));
+    }
     let mut imports = Vec::new();
     for (n, id) in module.imports.iter().enumerate() {
         let place = at("import", n, None);
@@ -79,6 +91,7 @@ pub(super) fn resolve(library: &Library, universe: &mut Universe, module: &Modul
         resolver.types.push(resolved);
     }
     let types = resolver.types.clone();
+    let invariants = invariant_terms(module);
     let mut constants = Vec::new();
     for (n, constant) in module.constants.iter().enumerate() {
         let place = at("constant", n, None);
@@ -92,7 +105,8 @@ pub(super) fn resolve(library: &Library, universe: &mut Universe, module: &Modul
         }
         let read = value::from_bytes(universe, ty, &constant.bytes).map_err(|_| Reason::BadConstant);
         let value = here(&place, read)?;
-        if !here(&place, super::literal::holds_everywhere(universe, ty, &value))? {
+        here(&place, work.spend(constant.bytes.len().saturating_mul(1 + invariants)))?;
+        if !super::literal::holds_everywhere(universe, ty, &value) {
             return here(&place, Err(Reason::BadConstant));
         }
         constants.push(value);
@@ -109,6 +123,20 @@ pub(super) fn resolve(library: &Library, universe: &mut Universe, module: &Modul
         protocols: found.protocols,
         imports,
     })
+}
+
+/// Terms of all invariants of types: what checking a value may cost for each of its parts.
+fn invariant_terms(module: &Module) -> usize {
+    let of = |props: &[Prop]| -> usize {
+        let terms = |prop: &Prop| match prop {
+            Prop::AtMostZero { linear } | Prop::Zero { linear } => 1 + linear.terms.len(),
+            Prop::Same { .. } | Prop::Differ { .. } => 2,
+        };
+        props.iter().map(terms).sum()
+    };
+    let records = module.records.iter().map(|r| of(&r.invariant));
+    let variants = module.enums.iter().flat_map(|e| &e.variants).map(|v| of(&v.invariant));
+    records.chain(variants).sum()
 }
 
 /// Counts, names, orders.
@@ -225,6 +253,10 @@ pub(super) fn linear_form(universe: &Universe, vars: &[Ty], linear: &crate::ir::
     let ascending = linear.terms.is_sorted_by(|a, b| (&a.place, &a.measure) < (&b.place, &b.measure));
     if !ascending || linear.terms.iter().any(|t| t.factor == 0) {
         return Err(Reason::Unordered("the terms of a sum"));
+    }
+    let large = |n: i128| n.unsigned_abs() > super::literal::FACTOR_MAX;
+    if large(linear.constant) || linear.terms.iter().any(|t| large(t.factor)) {
+        return Err(Reason::SumTooLarge);
     }
     for term in &linear.terms {
         let ty = place_ty(universe, vars, &term.place)?;

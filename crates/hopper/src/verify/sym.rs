@@ -21,6 +21,8 @@ const EITHERS_MAX: usize = 512;
 const SYMBOL_FACTS_MAX: usize = 512;
 /// Parts of one unknown value that are kept apart. Beyond, nothing is known of a part.
 const PARTS_MAX: usize = 256;
+/// Unknowns in one sum: as many as the checker takes.
+const TERMS_MAX: usize = lia::TERMS_MAX;
 /// Numbers in the elements of a list or map whose sums are followed.
 const SUMS_MAX: usize = 8;
 
@@ -53,6 +55,17 @@ pub(super) struct Arm {
     pub facts: Vec<Item>,
 }
 
+impl Item {
+    /// Terms, and one more for each line.
+    pub fn terms(&self) -> usize {
+        match self {
+            Item::Line(line) => 1 + line.terms.len(),
+            Item::Either(ways) => 1 + ways.iter().flatten().map(|l| 1 + l.terms.len()).sum::<usize>(),
+            _ => 1,
+        }
+    }
+}
+
 /// What is known of a value.
 #[derive(Debug, Clone)]
 pub(super) enum Sym {
@@ -69,6 +82,16 @@ pub(super) enum Sym {
     },
     Fields(Rc<Vec<Sym>>),
     Variant(Rc<Vec<Arm>>),
+}
+
+impl Sym {
+    /// Terms that a copy of this copies. Shared parts are not copied.
+    pub fn weight(&self) -> usize {
+        match self {
+            Sym::Number(line) | Sym::Sized { length: line, .. } => 1 + line.terms.len(),
+            _ => 1,
+        }
+    }
 }
 
 pub(super) fn constant(n: i128) -> Line {
@@ -94,6 +117,9 @@ pub(super) fn combine(a: &Line, p: i128, b: &Line, q: i128) -> Result<Line, Reas
         if factor != 0 {
             terms.push((atom, factor));
         }
+    }
+    if terms.len() > TERMS_MAX {
+        return Err(large);
     }
     Ok(Line { constant, terms })
 }

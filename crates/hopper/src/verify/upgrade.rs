@@ -200,7 +200,7 @@ fn additive(
     }
     // What mints is a function that is there already, or a new one: that would be a new way to make money.
     for (n, b) in new.functions.iter().enumerate() {
-        let known = old.functions.iter().any(|a| a.name == b.name);
+        let known = old.functions.iter().filter(offered).any(|a| a.name == b.name);
         let of_old = b.mints.iter().any(|asset| usize::from(*asset) < old.assets.len());
         if !known && of_old && b.kind != FunctionKind::Private {
             return Err(refuse("function", n, b.name.as_str(), "a new function mints an asset of the earlier version"));

@@ -122,7 +122,44 @@ fn operations(dice: &mut Dice, module: &mut Module) {
         return;
     }
     let at = dice.below(ops.len());
-    match dice.below(8) {
+    match dice.below(12) {
+        8 => {
+            // Into another block of the same function, once more or instead.
+            let op = if dice.one_in(2) { ops.remove(at) } else { ops[at].clone() };
+            let to = dice.below(blocks);
+            let ops = &mut module.functions[n].blocks[to].ops;
+            ops.insert(dice.below(ops.len() + 1), op);
+        }
+        9 => {
+            let var = dice.below(12) as u16;
+            let op = match dice.below(5) {
+                0 => Op::Burn { a: var },
+                1 => Op::Unpack { a: var },
+                2 => Op::DropZero { a: var },
+                3 => Op::DropEmpty { a: var },
+                _ => Op::Close { hole: var },
+            };
+            let replace = dice.one_in(2);
+            if replace {
+                ops[at] = op;
+            } else {
+                ops.insert(at, op);
+            }
+        }
+        10 | 11 => {
+            // Another argument for a call.
+            let calls: Vec<&mut Vec<u16>> = ops
+                .iter_mut()
+                .filter_map(|op| if let Op::Call { args, .. } = op { Some(args) } else { None })
+                .collect();
+            let count = calls.len();
+            if let Some(args) = calls.into_iter().nth(dice.below(count.max(1)))
+                && !args.is_empty()
+            {
+                let which = if dice.one_in(2) { 0 } else { dice.below(args.len()) };
+                args[which] = dice.below(16) as u16;
+            }
+        }
         0 => {
             ops.remove(at);
         }

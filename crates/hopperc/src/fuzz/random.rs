@@ -79,6 +79,7 @@ pub mod ty {
     pub const GHOST: u16 = 29;
     pub const PURSE: u16 = 23;
     pub const OPTION_COIN: u16 = 30;
+    pub const LONG: u16 = 31;
 }
 
 const DATA: [u16; 20] = [
@@ -176,6 +177,7 @@ pub fn declarations() -> Module {
             Type::Option { of: ty::NAT32 },
             Type::Ghost,
             Type::Option { of: ty::COIN },
+            Type::List { of: ty::NAT8, max: 4000 },
         ],
         constants: vec![],
         records: vec![
@@ -237,7 +239,7 @@ pub fn module(dice: &mut Dice) -> Module {
     let mut module = declarations();
     let count = 1 + dice.below(4);
     for n in 0..count {
-        let action = n + 1 == count || dice.one_in(2);
+        let action = n + 1 == count || dice.one_in(3);
         let function = function(dice, &mut module, n, action);
         module.functions.push(function);
     }
@@ -434,7 +436,7 @@ impl Body<'_> {
 
     #[allow(clippy::too_many_lines, reason = "one arm for each sort of statement")]
     fn statement(&mut self, block: BlockIx) {
-        match self.dice.below(34) {
+        match self.dice.below(37) {
             0..=4 => {
                 let ty = *self.dice.pick(&NUMBERS);
                 let all = [
@@ -560,11 +562,12 @@ impl Body<'_> {
             }
             23 | 24 => self.branch(block),
             25 | 26 => self.looped(block),
-            27 => self.call(block),
+            27 | 34 | 35 => self.call(block),
             28 | 29 => self.record_row(block),
+            36 => self.growing(block),
             30 | 31 => self.account_row(block),
             32 => self.coins(block),
-            _ => {
+            33 => {
                 let whole = self.make(block, ty::NAT64);
                 let part = self.make(block, ty::NAT64);
                 let (a, one) = (self.make(block, ty::NAT96), self.constant(ty::NAT64, 1u64.to_be_bytes().to_vec()));
@@ -575,6 +578,7 @@ impl Body<'_> {
                 self.emit(block, Op::Check { cond: fits, error: 0, args: vec![] }, &[]);
                 self.emit(block, Op::Share { a, part, whole }, &[ty::NAT96]);
             }
+            _ => unreachable!("all sorts are there"),
         }
     }
 
@@ -668,6 +672,24 @@ impl Body<'_> {
             self.emit(block, Op::Fold { over, drain, init, body, invariant: vec![] }, &types);
         }
         self.looping -= 1;
+    }
+
+    /// A loop with a list that grows by the same in each round.
+    fn growing(&mut self, block: BlockIx) {
+        let start = self.constant(ty::LONG, vec![0, 0, 0, 2, 1, 2]);
+        let start = self.emit(block, Op::Const { constant: start }, &[ty::LONG]);
+        let fuel = self.make(block, ty::NAT8);
+        let base = self.scope.len() as Var;
+        let body = self.open();
+        self.scope.push((ty::LONG, false));
+        let on = self.constant(ty::BOOL, vec![1]);
+        let on = self.emit(body, Op::Const { constant: on }, &[ty::BOOL]);
+        let long = self.emit(body, Op::Concat { a: start, b: base, ty: ty::LONG }, &[ty::LONG]);
+        self.blocks[usize::from(body)].end = End::Yield { vars: vec![on, long] };
+        self.scope.truncate(usize::from(base));
+        let init = vec![start];
+        let op = Op::Iterate { fuel, init, body, invariant: vec![] };
+        self.emit(block, op, &[ty::LONG]);
     }
 
     fn call(&mut self, block: BlockIx) {

@@ -71,6 +71,8 @@ struct Local {
     length: Option<Extent>,
     /// At most so large, if that is known better than by the type.
     value: Option<Extent>,
+    /// Terms of what is known of it.
+    weight: usize,
 }
 
 /// What the parts of a module that were resolved look like to a body.
@@ -342,7 +344,9 @@ impl Walk<'_> {
             let symbol = self.know.symbol_of(&signer);
             self.know.assume(&Item::Authority(symbol))?;
         }
-        self.vars.push(Local { ty, sym, gone: false, length, value });
+        let weight = sym.weight();
+        self.spend(weight)?;
+        self.vars.push(Local { ty, sym, gone: false, length, value, weight });
         self.slots = self.slots.max(self.vars.len());
         if self.slots > limits::SCOPE_MAX {
             return Err(Reason::TooMany { what: "variables in scope", count: self.slots, max: limits::SCOPE_MAX });
@@ -520,6 +524,8 @@ impl Walk<'_> {
 
     /// Types and what is known of all variables in scope.
     fn scope(&self) -> (Vec<Ty>, Vec<Sym>) {
+        // Paid for by every operation that asks; the result says nothing if there was too much.
+        let _ = self.spend(self.vars.len() + self.vars.iter().map(|v| v.weight).sum::<usize>());
         (self.vars.iter().map(|v| v.ty).collect(), self.vars.iter().map(|v| v.sym.clone()).collect())
     }
 
@@ -689,7 +695,7 @@ impl Walk<'_> {
                 let var = &self.vars[usize::from(*fuel)];
                 let cap = match (&var.value, self.universe.range(var.ty), &var.sym) {
                     (_, _, Sym::Number(line)) if line.terms.is_empty() => {
-                        Some(Poly::constant(u64::try_from(line.constant).unwrap_or(0)))
+                        Some(Poly::constant(u64::try_from(line.constant.max(0)).unwrap_or(u64::MAX)))
                     }
                     (Some(value), _, _) => Some(value.clone()),
                     (None, Some((0, max)), _) if max <= i128::from(u16::MAX) => Some(Poly::constant(max as u64)),

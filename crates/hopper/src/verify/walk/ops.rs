@@ -54,7 +54,17 @@ impl Walk<'_> {
             .collect()
     }
 
-    fn bind_bool(&mut self, cond: Cond) -> Result<(), Reason> {
+    fn bind_bool(&mut self, mut cond: Cond) -> Result<(), Reason> {
+        // A condition of conditions would grow without end; what it says beyond this is forgotten.
+        for side in [&mut cond.yes, &mut cond.no] {
+            let mut left = COND_TERMS_MAX;
+            side.retain(|item| {
+                let fits = item.terms() <= left;
+                left = if fits { left - item.terms() } else { 0 };
+                fits
+            });
+            self.spend(COND_TERMS_MAX - left)?;
+        }
         let ty = self.kind_of(Kind::Bool)?;
         self.bind(ty, Sym::Truth(Rc::new(cond)), None, None)
     }
@@ -189,11 +199,13 @@ impl Walk<'_> {
             }
             Op::And { a, b } => {
                 let (a, b) = (self.truth(*a)?, self.truth(*b)?);
+                self.spend(2 * COND_TERMS_MAX)?;
                 let yes = [a.yes.clone(), b.yes.clone()].concat();
                 self.bind_bool(Cond { number: None, yes, no: either(&a.no, &b.no) })?;
             }
             Op::Or { a, b } => {
                 let (a, b) = (self.truth(*a)?, self.truth(*b)?);
+                self.spend(2 * COND_TERMS_MAX)?;
                 let no = [a.no.clone(), b.no.clone()].concat();
                 self.bind_bool(Cond { number: None, yes: either(&a.yes, &b.yes), no })?;
             }
@@ -910,7 +922,7 @@ impl Walk<'_> {
                 Size::Length(n) => sizes[usize::from(n)].0.clone(),
                 Size::Value(n) => match (&sizes[usize::from(n)].1, &syms[usize::from(n)]) {
                     (_, Sym::Number(line)) if line.terms.is_empty() => {
-                        Poly::constant(u64::try_from(line.constant).unwrap_or(0))
+                        Poly::constant(u64::try_from(line.constant.max(0)).unwrap_or(u64::MAX))
                     }
                     (Some(value), _) => value.clone(),
                     (None, _) => match self.universe.range(info.params[usize::from(n)]) {
@@ -1012,10 +1024,7 @@ impl Walk<'_> {
             Op::Start { protocol, state, args } => {
                 let info = self.own_protocol(*protocol)?;
                 let fields = self.step(*protocol, *state, &info, args)?;
-                let declared = &self.setting.module.protocols[usize::from(*protocol)].states[usize::from(*state)];
-                if let Some(param) = declared.signed {
-                    self.need_authority(&fields[usize::from(param)])?;
-                }
+                self.need_signer(*protocol, *state, &fields)?;
                 self.moves.insert(Move { protocol: *protocol, from: None, to: *state });
                 self.bind_fresh(info.key)?;
                 return Ok(Some(info.row));
@@ -1052,7 +1061,8 @@ impl Walk<'_> {
                     return Err(Reason::Operand("the hole of an instance is wanted"));
                 };
                 let info = self.own_protocol(of.index)?;
-                self.step(of.index, *state, &info, args)?;
+                let fields = self.step(of.index, *state, &info, args)?;
+                self.need_signer(of.index, *state, &fields)?;
                 self.moves.insert(Move { protocol: of.index, from: Some(from), to: *state });
                 return Ok(Some(info.row));
             }
@@ -1065,6 +1075,15 @@ impl Walk<'_> {
         let info = there("protocol", self.setting.protocols, protocol)?.clone();
         self.touch(info.of, true);
         Ok(info)
+    }
+
+    /// Whoever later finds an instance in a signed state has its party's authority; so that party agrees now.
+    fn need_signer(&mut self, protocol: u16, state: u16, fields: &[Sym]) -> Result<(), Reason> {
+        let declared = &self.setting.module.protocols[usize::from(protocol)].states[usize::from(state)];
+        match declared.signed {
+            Some(param) => self.need_authority(&fields[usize::from(param)]),
+            None => Ok(()),
+        }
     }
 
     /// Takes the parameters and fields of a state that an instance is put into.
@@ -1088,6 +1107,9 @@ impl Walk<'_> {
         self.oblige_props(invariant, &[info.key, info.row], &[key, row])
     }
 }
+
+/// Terms that each side of a condition may have.
+const COND_TERMS_MAX: usize = 512;
 
 /// True for a guard that asks who signed, and not only what time it is.
 fn asks(guard: &Guard) -> bool {
