@@ -103,11 +103,12 @@ impl<'c> Machine<'c> {
         self.frames.last().map(|f| (f.here.function, f.block, f.next, running))
     }
 
-    /// The module that is running, and the operation that comes next, if it is one and not the end of a block.
-    pub fn coming(&self) -> Option<(&'c Arc<Unit>, &'c Op)> {
-        let frame = self.frames.last()?;
-        let op = frame.here.function.blocks[usize::from(frame.block)].ops.get(frame.next)?;
-        Some((frame.here.unit, op))
+    /// The module that is running, and the operation that comes next with what is known of it, if it is one and not the end of
+    /// a block.
+    pub fn coming(&self) -> Option<(&'c Arc<Unit>, &'c Op, &'c OpInfo)> {
+        let Frame { here, block, next, .. } = self.frames.last()?;
+        let op = here.function.blocks[usize::from(*block)].ops.get(*next)?;
+        Some((here.unit, op, &here.info.blocks[usize::from(*block)].ops[*next]))
     }
 
     /// The variables in scope of the function that is running.

@@ -185,9 +185,14 @@ pub fn stock() -> Vec<Stock> {
     let proofs = crate::elaborate::elaborate(&empty, &cash).expect("cash is proved");
     let mut bank = empty.clone();
     let id = hopper::verify::deploy(&mut bank, cash.clone(), &proofs).expect("cash is accepted").id;
-    let text =
-        include_str!("../../tests/ir/escrow.hir").replace("#CASH", &format!("#{}", wire::hash::encode_hex(&id.0.0)));
     let known = |other: &hopper::ir::ModuleId| (*other == id).then(|| cash.clone());
-    let escrow = crate::asm::assemble_with(&text, &known).expect("escrow is well written");
-    vec![Stock { library: empty, module: cash.clone() }, Stock { library: bank, module: escrow }]
+    let importing = |text: &str| {
+        let text = text.replace("#CASH", &format!("#{}", wire::hash::encode_hex(&id.0.0)));
+        let module = crate::asm::assemble_with(&text, &known).expect("it is well written");
+        crate::elaborate::elaborate(&bank, &module).expect("it is accepted");
+        Stock { library: bank.clone(), module }
+    };
+    let escrow = importing(include_str!("../../tests/ir/escrow.hir"));
+    let edge = importing(include_str!("../../tests/ir/edge.hir"));
+    vec![Stock { library: empty, module: cash.clone() }, escrow, edge]
 }

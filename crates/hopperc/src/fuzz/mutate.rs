@@ -122,7 +122,19 @@ fn operations(dice: &mut Dice, module: &mut Module) {
         return;
     }
     let at = dice.below(ops.len());
-    match dice.below(12) {
+    match dice.below(17) {
+        12 | 13 => {
+            // The same operand twice.
+            if let Op::Concat { a, b, .. } | Op::Arith { a, b, .. } | Op::Compare { a, b, .. } | Op::Join { a, b } =
+                &mut ops[at]
+            {
+                if dice.one_in(2) {
+                    *a = *b;
+                } else {
+                    *b = *a;
+                }
+            }
+        }
         8 => {
             // Into another block of the same function, once more or instead.
             let op = if dice.one_in(2) { ops.remove(at) } else { ops[at].clone() };
@@ -130,10 +142,11 @@ fn operations(dice: &mut Dice, module: &mut Module) {
             let ops = &mut module.functions[n].blocks[to].ops;
             ops.insert(dice.below(ops.len() + 1), op);
         }
-        9 => {
-            let var = dice.below(12) as u16;
-            let op = match dice.below(5) {
-                0 => Op::Burn { a: var },
+        9 | 14..=16 => {
+            let last = ops[at].operands().last().copied();
+            let var = last.filter(|_| !dice.one_in(4)).unwrap_or(dice.below(12) as u16);
+            let op = match dice.below(6) {
+                0 | 5 => Op::Burn { a: var },
                 1 => Op::Unpack { a: var },
                 2 => Op::DropZero { a: var },
                 3 => Op::DropEmpty { a: var },

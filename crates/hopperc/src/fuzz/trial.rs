@@ -136,7 +136,7 @@ fn tables(unit: &Arc<Unit>) -> Vec<(TableInfo, Vec<hopper::ir::Prop>)> {
 pub fn state(unit: &Arc<Unit>, universe: &Universe, dice: &mut Dice) -> Memory {
     let mut memory = Memory::default();
     for (info, invariant) in tables(unit) {
-        for _ in 0..dice.below(5) {
+        for _ in 0..2 + dice.below(6) {
             let (Some(key), Some(row)) = (value(universe, info.key, dice), value(universe, info.row, dice)) else {
                 continue;
             };
@@ -267,7 +267,7 @@ fn judge(
     let info = &unit.functions[function];
     let bound = info.bound.evaluate(|size| size_of(&call.args, size));
     let said = reference::run(call.clone());
-    let (done, makers) = watch(Machine::new(call), setting, evidence, counts)?;
+    let (done, makers) = watch(Machine::new(call), universe, setting, evidence, counts)?;
     counts.runs += 1;
     counts.steps += done.cost.0[0];
     if said != done {
@@ -330,13 +330,14 @@ fn judge(
 /// destroyed assets.
 fn watch(
     mut machine: Machine<'_>,
+    universe: &Universe,
     setting: &Setting,
     evidence: &BTreeSet<Name>,
     counts: &mut Counts,
 ) -> Result<(Outcome, BTreeSet<Lineage>), String> {
     let mut makers = BTreeSet::new();
     loop {
-        if let Some((unit, op)) = machine.coming() {
+        if let Some((unit, op, info)) = machine.coming() {
             let vars = machine.variables();
             let party = |place: &Place, args: &[u16]| {
                 let var = args.get(usize::from(place.var))?;
@@ -356,7 +357,9 @@ fn watch(
                 }
                 _ => Vec::new(),
             };
-            if matches!(op, Op::Mint { .. } | Op::Create { .. } | Op::Burn { .. } | Op::Unpack { .. }) {
+            // Records are unpacked too.
+            let asset = matches!(universe.kind(info.ty), Kind::Asset { .. });
+            if asset && matches!(op, Op::Mint { .. } | Op::Create { .. } | Op::Burn { .. } | Op::Unpack { .. }) {
                 makers.insert(unit.lineage);
             }
             counts.authority += asked.len() as u64;
