@@ -109,6 +109,22 @@ fn only_the_simulator_takes_rules_out() {
     );
 }
 
+/// The verifier of contracts keeps all its rules wherever modules are deployed: only the fuzzer has evidence that does not.
+#[test]
+fn only_the_fuzzer_takes_rules_of_the_verifier_out() {
+    let mut found = BTreeSet::new();
+    for (name, _) in CRATES {
+        for (path, text) in sources(&root().join("crates").join(name).join("src")) {
+            let count = text.matches("fn keeps(&self").count();
+            if count > 0 {
+                found.insert((path.strip_prefix(root()).unwrap().display().to_string(), count));
+            }
+        }
+    }
+    let expected = [("crates/hopper/src/verify/mod.rs", 1), ("crates/hopperc/src/fuzz/mod.rs", 1)];
+    assert_eq!(found, expected.map(|(path, count)| (path.to_owned(), count)).into());
+}
+
 #[test]
 fn unsafe_is_forbidden_everywhere() {
     let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();

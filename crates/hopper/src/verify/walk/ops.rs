@@ -414,6 +414,7 @@ impl Walk<'_> {
                 };
                 let item = self.of_type(*item, of, "the element has another type")?;
                 let after = self.grown_by(&sym, ty, of, &item)?;
+                self.within(ty, &after)?;
                 self.bind(ty, after, Some(extent), None)?;
             }
             Op::MapNew { ty } => {
@@ -442,6 +443,7 @@ impl Walk<'_> {
                 let without = self.know.fresh(self.universe, ty)?;
                 let arms = self.was_there(&sym, &without, of)?;
                 let after = self.grown_by(&without, ty, of, &value)?;
+                self.within(ty, &after)?;
                 self.bind(ty, after, Some(extent), None)?;
                 self.bind_option(of, Some(arms))?;
             }
@@ -528,6 +530,8 @@ impl Walk<'_> {
                 self.know.assume_all(&known)?;
             }
             Op::Sender => {
+                // Who sent a command is no business of another module's code, any more than who signed it.
+                self.asks = true;
                 let ty = self.kind_of(Kind::Party)?;
                 self.bind_fresh(ty)?;
             }
@@ -800,6 +804,14 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// It is no longer than its type allows: otherwise the operation aborted.
+    fn within(&mut self, ty: Ty, sized: &Sym) -> Result<(), Reason> {
+        let (Kind::List(_, max) | Kind::Map(_, _, max)) = *self.universe.kind(ty) else { return Ok(()) };
+        let Sym::Sized { length, .. } = sized else { return Ok(()) };
+        let line = at_most(length, &constant(max.into()), 0)?;
+        self.know.assume(&Item::Line(line))
     }
 
     /// A list or map with one more element.
