@@ -423,10 +423,10 @@ impl<R: Rules> Engine<R> {
             }
         }
         for vote in [&engine.safety.replicated, &engine.safety.certified].into_iter().flatten() {
-            if vote.term == engine.safety.entered {
-                if let Taken::Supports(digests) = engine.votes.take::<R>(vote.clone(), &engine.tree) {
-                    engine.restored.push((vote.phase, digests));
-                }
+            if vote.term == engine.safety.entered
+                && let Taken::Supports(digests) = engine.votes.take::<R>(vote.clone(), &engine.tree)
+            {
+                engine.restored.push((vote.phase, digests));
             }
         }
         if !R::holds(Rule::ElectionVoteDurable) {
