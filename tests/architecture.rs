@@ -9,7 +9,7 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("store", &[]),
     ("hopper", &["wire"]),
     ("hopperc", &["hopper", "wire"]),
-    ("ledger", &["wire"]),
+    ("ledger", &["hopper", "wire"]),
     ("replica", &["consensus", "ledger", "store", "wire"]),
     ("client", &["ledger", "wire"]),
     ("sim", &["client", "consensus", "ledger", "replica", "store", "wire"]),

@@ -35,7 +35,18 @@ impl Fate {
                 Fate::Executed { receipt, diff, .. } => {
                     let value = |v: &Option<Vec<u8>>| v.as_ref().map_or(0, Vec::len);
                     let row = |c: &ledger::Change| 80 + c.key.len() + value(&c.before) + value(&c.after);
-                    128 + receipt.outcome.text.len() + diff.changes().iter().map(row).sum::<usize>()
+                    let value = |v: &Option<hopper::diff::Bytes>| v.as_ref().map_or(0, |v| v.len());
+                    let contract = diff.contract();
+                    let contract_row =
+                        |c: &hopper::diff::Change| 140 + c.key.key.len() + value(&c.before) + value(&c.after);
+                    let told: usize = contract.events.iter().map(|e| 64 + e.args.len()).sum();
+                    let amounts = 64 * (contract.minted.len() + contract.burned.len() + contract.authority.len());
+                    200 + receipt.outcome.text.len()
+                        + receipt.result.len()
+                        + diff.changes().iter().map(row).sum::<usize>()
+                        + contract.changes.iter().map(contract_row).sum::<usize>()
+                        + told
+                        + amounts
                 }
             }
     }
@@ -135,6 +146,8 @@ mod tests {
             command: id(n),
             outcome: Outcome::applied(),
             diff: Hash::ZERO,
+            cost: [0; 6],
+            result: Vec::new(),
         };
         Fate::Executed { receipt, diff: Diff::default(), time: Time(1) }
     }

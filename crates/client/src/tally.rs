@@ -102,6 +102,8 @@ mod tests {
             command: CommandId(Hash([1; 32])),
             outcome: Outcome::applied(),
             diff: Hash::ZERO,
+            cost: [0; 6],
+            result: Vec::new(),
         }
     }
 

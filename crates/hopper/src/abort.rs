@@ -38,6 +38,8 @@ pub enum Fault {
     OutOfCost(u8),
     /// 14: the argument of this number breaks an invariant of its type.
     BadArgument(u16),
+    /// 15: a signature is not good for this use.
+    OutOfScope,
 }
 
 impl Fault {
@@ -58,6 +60,7 @@ impl Fault {
             Fault::RequirementFailed(_) => 12,
             Fault::OutOfCost(_) => 13,
             Fault::BadArgument(_) => 14,
+            Fault::OutOfScope => 15,
         }
     }
 }
@@ -77,6 +80,7 @@ impl fmt::Display for Fault {
             Fault::RowExists => "there is such a row already",
             Fault::RowBusy => "the row is in use",
             Fault::WrongState => "the instance is in another state",
+            Fault::OutOfScope => "a signer's scope does not allow this use of its signature",
             Fault::RequirementFailed(n) => return write!(f, "requirement {n} does not hold"),
             Fault::BadArgument(n) => return write!(f, "argument {n} breaks an invariant of its type"),
             Fault::OutOfCost(n) => {
@@ -118,6 +122,7 @@ impl Decode for Fault {
                 n => return Err(DecodeError::Tag { what: "dimension", tag: n.into() }),
             },
             14 => Fault::BadArgument(u16::decode(r)?),
+            15 => Fault::OutOfScope,
             tag => return Err(DecodeError::Tag { what: "fault", tag: tag.into() }),
         })
     }
@@ -192,7 +197,7 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let faults = (1..=11).map(|n| vec![n]).chain([vec![12, 1, 2], vec![13, 5], vec![14, 0, 1]]);
+        let faults = (1..=11).map(|n| vec![n]).chain([vec![12, 1, 2], vec![13, 5], vec![14, 0, 1], vec![15]]);
         for bytes in faults {
             let fault = Fault::from_bytes(&bytes).unwrap();
             assert_eq!((fault.to_bytes(), fault.number()), (bytes.clone(), bytes[0]));
@@ -200,7 +205,7 @@ mod tests {
             let abort = Abort::Fault(fault);
             assert_eq!(Abort::from_bytes(&abort.to_bytes()), Ok(abort));
         }
-        for bytes in [&[0][..], &[15], &[13, 6], &[1, 0]] {
+        for bytes in [&[0][..], &[16], &[13, 6], &[1, 0]] {
             assert!(Fault::from_bytes(bytes).is_err());
         }
         let error = Abort::Error { module: ModuleId(wire::Hash::of(b"m")), error: 7, args: vec![1, 2, 3] };

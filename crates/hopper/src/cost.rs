@@ -6,6 +6,8 @@
 //!
 //! These numbers are version 0 of the table of costs. Changing one changes what replicas agree on.
 
+use wire::{Decode, DecodeError, Encode, Reader};
+
 use crate::abort::Fault;
 use crate::ir::{End, Function, FunctionKind, Guard, GuardNode, Linear, Measure as Quantity, Op, Prop, Relation, Var};
 use crate::library::TableInfo;
@@ -14,6 +16,23 @@ use crate::types::{Kind, Ty, Universe};
 /// A cost: `[steps, reads, read bytes, writes, write bytes, crypto]`. Sums saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Cost(pub [u64; 6]);
+
+impl Encode for Cost {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|n| n.encode(out));
+    }
+}
+
+impl Decode for Cost {
+    const SIZE_MIN: usize = 48;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut cost = Cost::ZERO;
+        for n in &mut cost.0 {
+            *n = u64::decode(r)?;
+        }
+        Ok(cost)
+    }
+}
 
 /// Places in a [`Cost`].
 pub mod dimension {

@@ -514,6 +514,8 @@ pub enum GuardNode {
         /// A place that holds an option of a party.
         place: Place,
     },
+    /// Whoever sends a command. Stands for nobody's authority.
+    7 Anyone,
 }
 }
 

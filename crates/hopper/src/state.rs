@@ -134,7 +134,27 @@ impl Memory {
         })
     }
 
-    fn found(&self, key: &RowKey) -> Option<&Row> {
+    /// The rows of a table after a key (or from the start), ascending by their keys' bytes.
+    pub fn table_after<'m>(
+        &'m self,
+        lineage: &Lineage,
+        table: u16,
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'m [u8], &'m Row)> + use<'m> {
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_vec()));
+        let rows = self.tables.get(&(*lineage, table));
+        rows.into_iter().flat_map(move |rows| {
+            rows.range((from.clone(), Bound::Unbounded)).map(|(key, row)| (key.as_slice(), row))
+        })
+    }
+
+    /// How many rows a table has.
+    pub fn table_len(&self, lineage: &Lineage, table: u16) -> usize {
+        self.tables.get(&(*lineage, table)).map_or(0, BTreeMap::len)
+    }
+
+    /// A row.
+    pub fn found(&self, key: &RowKey) -> Option<&Row> {
         self.tables.get(&(key.lineage, key.table))?.get(&key.key)
     }
 

@@ -106,7 +106,7 @@ fn main() {
     }
 
     let mut tree = Tree::of(ledger.state());
-    let rows: Vec<_> = ledger.state().rows().filter(|(table, ..)| *table == Table::Accounts).collect();
+    let rows: Vec<_> = ledger.state().rows().filter(|(table, ..)| *table == Table::Rows).collect();
     let start = Instant::now();
     for block in 0..100 {
         let touched = (0..2 * BLOCK as usize).map(|n| &rows[(block * 7919 + n * 104_729) % rows.len()]);

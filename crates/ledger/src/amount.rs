@@ -1,6 +1,6 @@
 //! Exact quantities.
 //!
-//! An amount is a count of the smallest unit, a millionth; the supply and so every balance is at most 2^96 units
+//! An amount is a count of the smallest unit, a millionth; the supply and so every balance is below 2^96 units
 //! (about 7.9 * 10^22). Text is a ratio `n%d`, as in Juno. A ratio that is not a whole number of units is an error, as
 //! is a zero below the line: nothing is ever rounded, neither when read nor when printed.
 //!
@@ -44,7 +44,7 @@ pub enum AmountError {
     },
     /// More than can exist.
     #[error(
-        "the amount is too large; there can be at most 2^96 units of 1%1000000, 79228162514264337593543.950336 in all"
+        "the amount is too large; there can be at most 2^96 - 1 units of 1%1000000, 79228162514264337593543.950335 in all"
     )]
     TooLarge,
     /// A minus sign where none may be.
@@ -61,8 +61,8 @@ pub struct Amount(u128);
 impl Amount {
     /// Nothing.
     pub const ZERO: Amount = Amount(0);
-    /// The most that can exist: 2^96 units.
-    pub const MAX: Amount = Amount(1 << 96);
+    /// The most that can exist: 2^96 - 1 units.
+    pub const MAX: Amount = Amount((1 << 96) - 1);
 
     /// So many units, or `None` above [`Amount::MAX`].
     pub const fn from_units(units: u128) -> Option<Amount> {
@@ -160,7 +160,7 @@ impl Decode for Amount {
     const SIZE_MIN: usize = 16;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Amount::from_units(u128::decode(r)?)
-            .ok_or(DecodeError::Invalid { what: "amount", why: "there are at most 2^96 units" })
+            .ok_or(DecodeError::Invalid { what: "amount", why: "there are at most 2^96 - 1 units" })
     }
 }
 
@@ -285,8 +285,8 @@ mod tests {
         assert_eq!(units(&"9".repeat(10_000)), Err(AmountError::Syntax { at: 10_000, expected: "`%`" }));
         assert_eq!(units(&format!("{}%1", "9".repeat(10_000))), Err(AmountError::TooLarge));
         assert_eq!(units(&format!("1%{}", "9".repeat(10_000))), Err(AmountError::TooLarge));
-        assert_eq!(units(&format!("{}%1000000", (1u128 << 96) + 1)), Err(AmountError::TooLarge));
-        assert_eq!(units(&format!("{}%1000000", 1u128 << 96)), Ok(1 << 96));
+        assert_eq!(units(&format!("{}%1000000", 1u128 << 96)), Err(AmountError::TooLarge));
+        assert_eq!(units(&format!("{}%1000000", (1u128 << 96) - 1)), Ok((1 << 96) - 1));
         assert_eq!(units(&format!("{}%1", u128::MAX)), Err(AmountError::TooLarge));
         for bad in ["", "%", "1", "1%", "%1", "1.5%1", "1%1%1", "(1%1", "1%1)", "(((1)%1))", "1%-1", "--1%1", "1 1%1"] {
             assert!(matches!(units(bad), Err(AmountError::Syntax { .. })), "{bad:?}");
@@ -311,7 +311,7 @@ mod tests {
             assert_eq!((amount.to_string().as_str(), amount.to_decimal().as_str()), (ratio, decimal));
             assert_eq!(ratio.parse(), Ok(amount));
         }
-        assert_eq!(Amount::MAX.to_decimal(), "79228162514264337593543.950336");
+        assert_eq!(Amount::MAX.to_decimal(), "79228162514264337593543.950335");
     }
 
     #[test]

@@ -7,6 +7,10 @@
 //! DATA##CODE                              keeps DATA; CODE is a transfer or empty
 //! RegisterParty NAME KEY                  registers a party with one key (64 hexadecimal digits)
 //! RegisterParty NAME k KEY,KEY,...        registers a party of which k of the keys must sign
+//! RotateKeys KEY                          gives the party that sends it another key, or k of several as above
+//! SetQuota NAME MS S,R,RB,W,WB,C          limits what a party may spend in MS milliseconds: steps, rows and bytes to read,
+//!                                         rows and bytes to write, steps of cryptography
+//! SetQuota NAME off                       lifts the limit
 //! PassThrough NAME on|off                 says whether others may pass amounts through an account
 //! ObserveAccount NAME                     queries
 //! ObserveAccounts
@@ -22,13 +26,17 @@
 
 use std::fmt;
 
+use hopper::cost::Cost;
+use hopper::ir::Module;
 use thiserror::Error;
 use wire::limits::{GUARD_KEYS_MAX, PAYLOAD_BYTES_MAX};
 use wire::{Guard, Name, Outcome, PublicKey};
 
 use crate::amount::{Amount, AmountError, SignedAmount};
+use crate::call::DIMENSIONS;
 use crate::operation::{Operation, PATH_ACCOUNTS_MAX, Transfer};
 use crate::query::{ACCOUNTS_PAGE_MAX, Answer, Query};
+use crate::request::{Quota, Request};
 
 /// What a text asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,19 +60,21 @@ pub struct ClassicError {
 }
 
 /// Each word a command can begin with, and its form.
-const FORMS: [(&str, &str); 9] = [
+const FORMS: [(&str, &str); 11] = [
     ("CreateAccount", "CreateAccount NAME"),
     ("AdjustAccount", "AdjustAccount NAME n%d, for example: AdjustAccount Acct1 100%1"),
     ("ObserveAccount", "ObserveAccount NAME"),
     ("ObserveAccounts", "ObserveAccounts"),
     ("transfer", "transfer(A->B, n%d), for example: transfer(Acct1->Acct2, 5%1)"),
     ("RegisterParty", "RegisterParty NAME KEY, or: RegisterParty NAME k KEY,KEY,..."),
+    ("RotateKeys", "RotateKeys KEY, or: RotateKeys k KEY,KEY,..."),
+    ("SetQuota", "SetQuota NAME MS STEPS,ROWS,BYTES,ROWS,BYTES,CRYPTO, or: SetQuota NAME off"),
     ("PassThrough", "PassThrough NAME on, or: PassThrough NAME off"),
     ("ObserveParty", "ObserveParty NAME"),
     ("ObserveSupply", "ObserveSupply"),
 ];
 const ANY_FORM: &str = "CreateAccount NAME, AdjustAccount NAME n%d, transfer(A->B, n%d), DATA##CODE, \
-                        RegisterParty NAME KEY, PassThrough NAME on|off, ObserveAccount NAME, ObserveAccounts, \
+                        RegisterParty NAME KEY, RotateKeys KEY, SetQuota NAME off, PassThrough NAME on|off, ObserveAccount NAME, ObserveAccounts, \
                         ObserveParty NAME or ObserveSupply";
 
 /// Reads one command or query.
@@ -100,9 +110,14 @@ pub fn parse(text: &str) -> Result<Classic, ClassicError> {
             scan.end()?;
             return Ok(Classic::Query(Query::Supply));
         }
+        "RotateKeys" => Operation::Other(Request::RotateKeys { guard: guard(&mut scan)? }),
         word => {
-            let name =
-                scan.name(if word.ends_with("Party") { "the name of a party" } else { "the name of an account" })?;
+            let party = word.ends_with("Party") || word == "SetQuota";
+            let name = scan.name(if party { 
+                "the name of a party"
+            } else {
+                "the name of an account"
+            })?;
             match word {
                 "CreateAccount" => Operation::CreateAccount { name },
                 "AdjustAccount" => {
@@ -112,6 +127,7 @@ pub fn parse(text: &str) -> Result<Classic, ClassicError> {
                 }
                 "PassThrough" => Operation::SetPassThrough { account: name, allowed: switch(&mut scan)? },
                 "RegisterParty" => Operation::RegisterParty { name, guard: guard(&mut scan)? },
+                "SetQuota" => Operation::Other(Request::SetQuota { party: name, quota: quota(&mut scan)? }),
                 query => {
                     scan.end()?;
                     return Ok(Classic::Query(match query {
@@ -200,6 +216,34 @@ fn switch(scan: &mut Scan<'_>) -> Result<bool, ClassicError> {
         "off" => Ok(false),
         _ => Err(Scan { at: start, ..*scan }.error("expected `on` or `off`".to_owned())),
     }
+}
+
+/// `off`, or a window and six figures.
+fn quota(scan: &mut Scan<'_>) -> Result<Option<Quota>, ClassicError> {
+    let number = |scan: &mut Scan<'_>, what: &str| {
+        scan.blanks();
+        let here = *scan;
+        let number = scan.word().parse::<u64>().ok();
+        number.ok_or_else(|| here.error(format!("expected {what}")))
+    };
+    scan.blanks();
+    let start = *scan;
+    if scan.word() == "off" {
+        return Ok(None);
+    }
+    scan.at = start.at;
+    let window_ms = number(scan, "`off`, or a window in milliseconds")?;
+    if window_ms == 0 {
+        return Err(start.error("a window has at least a millisecond".to_owned()));
+    }
+    let mut cost = Cost::ZERO;
+    for (n, what) in DIMENSIONS.into_iter().enumerate() {
+        if n > 0 {
+            scan.expect(",")?;
+        }
+        cost.0[n] = number(scan, &format!("the number of {what}"))?;
+    }
+    Ok(Some(Quota { window_ms, cost }))
 }
 
 /// `KEY`, or `k KEY,KEY,...`.
@@ -313,14 +357,17 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// The operation as text that reads back the same, or `None` if it keeps bytes that are not UTF-8: those have no text.
+/// The operation as text that reads back the same, or `None` if it has none: bytes that are not UTF-8, modules, calls of them.
 pub fn print(operation: &Operation) -> Option<String> {
     Some(match operation {
-        Operation::RegisterParty { name, guard: Guard::Key(key) } => format!("RegisterParty {name} {key}"),
-        Operation::RegisterParty { name, guard: Guard::Threshold { k, keys } } => {
-            let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
-            format!("RegisterParty {name} {k} {}", keys.join(","))
+        Operation::RegisterParty { name, guard } => format!("RegisterParty {name} {}", guard_text(guard)),
+        Operation::Other(Request::RotateKeys { guard }) => format!("RotateKeys {}", guard_text(guard)),
+        Operation::Other(Request::SetQuota { party, quota: None }) => format!("SetQuota {party} off"),
+        Operation::Other(Request::SetQuota { party, quota: Some(quota) }) => {
+            let figures: Vec<String> = quota.cost.0.iter().map(u64::to_string).collect();
+            format!("SetQuota {party} {} {}", quota.window_ms, figures.join(","))
         }
+        Operation::Other(_) => return None,
         Operation::CreateAccount { name } => format!("CreateAccount {name}"),
         Operation::Adjust { account, negative, amount } => {
             format!("AdjustAccount {account} {}", SignedAmount { negative: *negative, amount: *amount })
@@ -334,6 +381,16 @@ pub fn print(operation: &Operation) -> Option<String> {
             format!("{data}##{}", then.as_ref().map(Transfer::to_string).unwrap_or_default())
         }
     })
+}
+
+fn guard_text(guard: &Guard) -> String {
+    match guard {
+        Guard::Key(key) => key.to_string(),
+        Guard::Threshold { k, keys } => {
+            let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
+            format!("{k} {}", keys.join(","))
+        }
+    }
 }
 
 impl fmt::Display for Transfer {
@@ -362,8 +419,30 @@ pub fn result_text(operation: &Operation, outcome: &Outcome) -> String {
         Operation::SetPassThrough { account, allowed } => {
             format!("Pass-through of Account \"{account}\" is {}", if *allowed { "on" } else { "off" })
         }
+        Operation::Other(request) => done(request),
         Operation::Data { data, then: None } => format!("Kept {} bytes", data.len()),
         Operation::Data { data, then: Some(transfer) } => format!("{}; kept {} bytes", moved(transfer), data.len()),
+    }
+}
+
+/// What became of a request that is no classic command.
+fn done(request: &Request) -> String {
+    let module = |bytes: &[u8]| match Module::read(bytes) {
+        Ok(module) => format!("{} {}", module.name, module.id().0),
+        Err(_) => "module".to_owned(),
+    };
+    match request {
+        Request::RegisterParty { name, .. } => format!("Registered Party: \"{name}\""),
+        Request::RotateKeys { guard } => format!("The party's guard is now {}", guard_text(guard)),
+        Request::Call(_) => "Called".to_owned(),
+        Request::Note { data, .. } => format!("Called; kept {} bytes", data.len()),
+        Request::Deploy(deployment) => format!("Deployed {}", module(&deployment.module)),
+        Request::Upgrade(deployment) => format!("Announced {}", module(&deployment.module)),
+        Request::Seal { module, status } => format!("Module {} is {status:?} from now on", module.0.short()),
+        Request::SetQuota { party, quota: None } => format!("The quota of Party \"{party}\" is lifted"),
+        Request::SetQuota { party, quota: Some(quota) } => {
+            format!("The quota of Party \"{party}\" is set for each {} ms", quota.window_ms)
+        }
     }
 }
 
@@ -390,11 +469,11 @@ pub fn answer_text(answer: &Answer) -> String {
             }
             text + if *more { "\n(more)" } else { "" }
         }
-        Answer::Party(Some((name, Guard::Key(key)))) => format!("{name} {key}"),
-        Answer::Party(Some((name, Guard::Threshold { k, keys }))) => {
-            let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
-            format!("{name} {k} {}", keys.join(","))
-        }
+        Answer::Party(Some((name, guard))) => format!("{name} {}", guard_text(guard)),
+        Answer::Ran(ran) if ran.outcome.is_applied() => ran.result_text.clone(),
+        Answer::Ran(ran) => ran.outcome.to_string(),
+        Answer::Module(None) => "Nothing".to_owned(),
+        Answer::Module(Some(row)) => format!("{:?}, {} bytes", row.status, row.module.len()),
         Answer::Supply(supply) => spaced(*supply),
         Answer::Note(None) | Answer::Result(None) | Answer::Command(None) => "Nothing".to_owned(),
         Answer::Note(Some(note)) => String::from_utf8_lossy(&note.data).into_owned(),
@@ -447,6 +526,10 @@ mod tests {
             "x##transfer(A->B, 5%1)",
             &format!("RegisterParty bank-a {KEY}"),
             &format!("RegisterParty bank-a 2 {OTHER},{KEY}"),
+            &format!("RotateKeys {KEY}"),
+            &format!("RotateKeys 1 {OTHER},{KEY}"),
+            "SetQuota bank-a off",
+            "SetQuota bank-a 60000 1,2,3,4,5,6",
             "PassThrough Acct1 on",
             "PassThrough Acct1 off",
         ] {
@@ -500,6 +583,10 @@ mod tests {
             ("transfer(A->B, 5%1) x", "at character 21: expected the end"),
             ("ä##CreateAccount B", "at character 4: expected a transfer or nothing after `##`"),
             ("PassThrough A maybe", "at character 15: expected `on` or `off`"),
+            ("SetQuota A", "at character 11: expected `off`, or a window"),
+            ("SetQuota A 0 1,2,3,4,5,6", "at character 12: a window has at least"),
+            ("SetQuota A 1 1,2,3", "at character 19: expected `,`"),
+            ("RotateKeys", "at character 11: expected a key of 64"),
             ("RegisterParty A 00", "at character 19: expected a key of 64"),
             ("{\"_swiftText\":1}", "at character 1: JSON is no command here"),
             ("(#transfer \"a\" \"b\" 1 \"c\")", "at character 1: programs in parentheses"),

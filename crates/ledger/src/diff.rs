@@ -1,8 +1,10 @@
-//! What one command changed: a sorted list of rows with their bytes before and after.
+//! What one command changed: rows with their bytes before and after, those of the ledger's own tables and those of contracts.
 //!
 //! A diff can be applied (each `before` is checked), inverted, and hashed. Its encoding is a length and the changes in
-//! order; each change is the table, the key, and the two values as optional byte strings.
+//! order, each the table, the key, and the two values as optional byte strings; then what contracts did, as [`hopper::diff`]
+//! encodes it.
 
+use hopper::diff::Diff as ContractDiff;
 use wire::codec::{encode_bytes, encode_length};
 use wire::hash::Domain;
 use wire::limits::LIST_LEN_MAX;
@@ -11,10 +13,10 @@ use wire::{Decode, DecodeError, Encode, Hash, Reader};
 use crate::state::Table;
 
 /// Domain of a diff's hash.
-pub const DIFF: Domain = Domain("juno/diff/1");
+pub const DIFF: Domain = Domain("juno/diff/2");
 
-/// Bytes of one key or value that a decoder takes: a note of a full payload and its fields fit.
-const ROW_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of one key or value that a decoder takes: a module with its proofs fits.
+const ROW_BYTES_MAX: usize = 512 * 1024;
 
 /// One row before and after, as canonical bytes; `None` where there is no row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,10 +33,11 @@ pub struct Change {
 
 /// The changes of one command.
 ///
-/// Invariant: strictly ascending by (table, key).
+/// Invariant: `changes` ascend strictly by (table, key), and none is of table `Rows`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diff {
     changes: Vec<Change>,
+    contract: ContractDiff,
 }
 
 impl Diff {
@@ -42,17 +45,27 @@ impl Diff {
     pub(crate) fn new(mut changes: Vec<Change>) -> Diff {
         changes.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
         debug_assert!(changes.is_sorted_by(|a, b| (a.table, &a.key) < (b.table, &b.key)));
-        Diff { changes }
+        Diff { changes, contract: ContractDiff::default() }
     }
 
-    /// The changes, by ascending (table, key).
+    /// The same, with what a contract did.
+    pub(crate) fn with(self, contract: ContractDiff) -> Diff {
+        Diff { contract, ..self }
+    }
+
+    /// What contracts did: rows, assets minted and burned, events, whose authority was used.
+    pub fn contract(&self) -> &ContractDiff {
+        &self.contract
+    }
+
+    /// The changes of the ledger's own tables, by ascending (table, key).
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
     /// True if nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.contract.is_empty()
     }
 
     /// The diff that undoes this one.
@@ -63,14 +76,14 @@ impl Diff {
             before: c.after.clone(),
             after: c.before.clone(),
         };
-        Diff { changes: self.changes.iter().map(swap).collect() }
+        Diff { changes: self.changes.iter().map(swap).collect(), contract: self.contract.invert() }
     }
 
     /// The digest in a receipt.
     pub fn hash(&self) -> Hash {
         let value = |v: &Option<Vec<u8>>| v.as_ref().map_or(1, |v| v.len() + 5);
         let size = |c: &Change| 5 + c.key.len() + value(&c.before) + value(&c.after);
-        let mut bytes = Vec::with_capacity(4 + self.changes.iter().map(size).sum::<usize>());
+        let mut bytes = Vec::with_capacity(24 + self.changes.iter().map(size).sum::<usize>());
         self.encode(&mut bytes);
         DIFF.hash(&[&bytes])
     }
@@ -99,11 +112,12 @@ impl Encode for Diff {
             encode_value(change.before.as_deref(), out);
             encode_value(change.after.as_deref(), out);
         }
+        self.contract.encode(out);
     }
 }
 
 impl Decode for Diff {
-    const SIZE_MIN: usize = 4;
+    const SIZE_MIN: usize = 4 + ContractDiff::SIZE_MIN;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let len = r.length("changes", 7, LIST_LEN_MAX)?;
         let mut changes: Vec<Change> = Vec::new();
@@ -118,12 +132,15 @@ impl Decode for Diff {
             if changes.last().is_some_and(|last| (last.table, &last.key) >= (change.table, &change.key)) {
                 return invalid("changes must be distinct and ascend by table and key");
             }
+            if change.table == Table::Rows {
+                return invalid("contracts' rows stand apart");
+            }
             if change.before == change.after {
                 return invalid("a change must change something");
             }
             changes.push(change);
         }
-        Ok(Diff { changes })
+        Ok(Diff { changes, contract: ContractDiff::decode(r)? })
     }
 }
 
@@ -139,8 +156,8 @@ mod tests {
             after: after.map(<[u8]>::to_vec),
         };
         Diff::new(vec![
-            change(Table::Accounts, b"b", Some(b"1"), Some(b"2")),
-            change(Table::Accounts, b"a", None, Some(b"")),
+            change(Table::Quotas, b"b", Some(b"1"), Some(b"2")),
+            change(Table::Quotas, b"a", None, Some(b"")),
             change(Table::Parties, b"z", Some(b"1"), None),
         ])
     }

@@ -9,33 +9,42 @@
 //!    sequences may come in any order.
 //! 3. The block's time is not above the expiry, and the expiry at most [`EXPIRY_AHEAD_MS_MAX`] above the block's time.
 //! 4. The party is registered, and the signers satisfy its guard.
-//! 5. The payload is an operation.
-//! 6. The operation's own rules: [`crate::native`].
+//! 5. The payload is a request. A call names an action of a module in force, with arguments that are the action's; what
+//!    it could cost at most is no more than [`COMMAND_COST_MAX`].
+//! 6. What it could cost is no more than what the party's quota has left, and the block has room for it.
+//! 7. The request's own rules: `govern`, or the contract's.
 //!
 //! A refusal at 1 to 4 leaves no trace but the receipt: anyone can send such a command in another party's name, and
-//! must not use up that party's sequences. From 5 on the party itself has signed, so the outcome, refusal or not, is
-//! recorded and final. The number of a command that expired or came too early is not used up; it cannot take effect
-//! late either, since a block's time only rises.
+//! must not use up that party's sequences. So does one at 6, since the same command can be executed later. From 5 on the
+//! party itself has signed, so the outcome, refusal or not, is recorded and final. The number of a command that expired or
+//! came too early is not used up; it cannot take effect late either, since a block's time only rises.
 //!
 //! Results at or below `highest - W` are removed, at most [`crate::state::PRUNE_ROWS_MAX`] by each recorded command.
 //! A result that waits for its removal still answers repeats; without one the sequence is too old. Either way the
 //! command is not executed again.
 //!
-//! A receipt's `diff` is the hash of the changes to the tables users see. The rows that record the result are in a
-//! separate diff, because the result holds that hash. Both count for the state root.
+//! A receipt's `diff` is the hash of the changes to the tables users see. The rows that record the result, and what the party
+//! has spent, are in a separate diff, because the result holds that hash. Both count for the state root.
 
+use hopper::cost::{Cost, dimension};
 use wire::limits::{EXPIRY_AHEAD_MS_MAX, SEQUENCE_WINDOW};
 use wire::merkle::{self, Frontier};
 use wire::{Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
 
+pub use crate::call::COMMAND_COST_MAX;
+use crate::call::{self, Context, Effect, Failure, Prepared};
 use crate::diff::Diff;
-use crate::native::{self, Context};
-use crate::operation::Operation;
+use crate::govern;
 use crate::outcome::Refusal;
-use crate::overlay::Overlay;
+use crate::request::Request;
 use crate::root::{Proof, Tree};
 use crate::rules::{Rule, Rules, Standard};
-use crate::state::{SessionKey, State, Table};
+use crate::state::{NoteRow, SessionKey, State, Table, Write, row_bytes};
+
+/// What the commands of one block may cost together; the last of them may go above it.
+pub const BLOCK_COST_MAX: Cost = Cost([50_000_000, 1 << 20, 256 << 20, 1 << 20, 128 << 20, 10_000_000]);
+/// Modules that one block may try to deploy: each may keep the verifier busy for a while.
+pub const BLOCK_MODULES_MAX: usize = 4;
 
 /// What became of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +84,20 @@ enum Standing<'l> {
     Refused(Refusal),
     /// Refused, and recorded: its party signed it.
     Final(Refusal),
-    Ready(Operation),
+    Ready(Request, Option<Prepared>),
+}
+
+/// What a block has used up so far.
+#[derive(Default)]
+struct Used {
+    cost: Cost,
+    modules: usize,
+}
+
+/// What a request did.
+struct Done {
+    diff: Diff,
+    result: Vec<u8>,
 }
 
 /// The ledger: tables, root, receipts.
@@ -93,7 +115,7 @@ pub struct Ledger {
 impl Ledger {
     /// The ledger at height 0. `genesis` was checked ([`Genesis::check`]).
     pub fn new(genesis: &Genesis) -> Ledger {
-        let state = State::genesis(genesis.administrators.clone(), genesis.treasury.clone());
+        let state = State::genesis(genesis.administrators.clone(), genesis.treasury.clone(), genesis.created);
         let tree = Tree::of(&state);
         Ledger { state, tree, receipts: Frontier::default(), height: Height::ZERO, time: genesis.created }
     }
@@ -131,49 +153,144 @@ impl Ledger {
         self.height = height;
         self.time = time;
         let mut executed = Vec::with_capacity(entries.len());
+        let mut used = Used::default();
         for command in entries {
             let index = self.next_index();
-            executed.push(self.execute::<R>(command, index));
+            executed.push(self.execute::<R>(command, index, &mut used));
         }
-        let changes = executed.iter().flat_map(|e| e.diff.changes().iter().chain(e.bookkeeping.changes()));
-        self.tree.update(changes.map(|c| (c.table, c.key.as_slice(), c.after.as_deref())));
+        let rows: Vec<Vec<Vec<u8>>> = executed
+            .iter()
+            .map(|e: &Executed| e.diff.contract().changes.iter().map(|c| row_bytes(&c.key)).collect())
+            .collect();
+        let changes = executed.iter().zip(&rows).flat_map(|(e, keys)| {
+            let own = e.diff.changes().iter().chain(e.bookkeeping.changes());
+            let own = own.map(|c| (c.table, c.key.as_slice(), c.after.as_deref()));
+            let contract = e.diff.contract().changes.iter().zip(keys);
+            own.chain(contract.map(|(c, key)| (Table::Rows, key.as_slice(), c.after.as_deref())))
+        });
+        self.tree.update(changes);
         BlockResult { entries: executed, state_root: self.state_root(), receipts_root: self.receipts_root() }
     }
 
-    fn execute<R: Rules>(&mut self, command: &VerifiedCommand, index: Index) -> Executed {
-        let mut diff = Diff::default();
+    fn execute<R: Rules>(&mut self, command: &VerifiedCommand, index: Index, used: &mut Used) -> Executed {
+        let mut done = Done { diff: Diff::default(), result: Vec::new() };
+        let mut cost = Cost::ZERO;
         let (outcome, recorded) = match self.standing::<R>(command, self.time) {
             Standing::Repeated(first) => (Refusal::Repeated { first: first.index }.outcome(), false),
             Standing::Refused(refusal) => (refusal.outcome(), false),
             Standing::Final(refusal) => (refusal.outcome(), true),
-            Standing::Ready(operation) => {
-                let context =
-                    Context { party: &command.party, signers: &command.signers, command: command.id(), index };
-                let mut overlay = Overlay::new(&self.state);
-                match run::<R>(operation, &context, &mut overlay) {
-                    Ok(()) => {
-                        let writes;
-                        (diff, writes) = overlay.finish();
-                        self.state.put_all(writes);
+            Standing::Ready(request, _) if !used.has_room(&request) => (Refusal::BlockFull.outcome(), false),
+            Standing::Ready(request, prepared) => {
+                let context = Context {
+                    party: &command.party,
+                    signers: &command.signers,
+                    command: command.id(),
+                    time: self.time,
+                    everybody: !R::keeps(Rule::OwnerSigns),
+                };
+                let (result, spent) = self.carry_out(request, prepared, index, &context);
+                cost = spent;
+                used.cost = used.cost.plus(spent);
+                match result {
+                    Ok(effect) => {
+                        done = effect;
                         (Outcome::applied(), true)
                     }
-                    Err(refusal) => (refusal.outcome(), true),
+                    Err(failure) => {
+                        done.result = failure.result;
+                        (failure.refusal.outcome(), true)
+                    }
                 }
             }
         };
-        let receipt = Receipt { index, height: self.height, command: command.id(), outcome, diff: diff.hash() };
+        let Done { diff, result } = done;
+        let (height, id) = (self.height, command.id());
+        let receipt = Receipt { index, height, command: id, outcome, diff: diff.hash(), cost: cost.0, result };
         // A result row is a receipt, and so is a leaf: one encoding serves both.
-        let mut bytes = Vec::with_capacity(96 + receipt.outcome.text.len());
+        let mut bytes = Vec::with_capacity(148 + receipt.outcome.text.len() + receipt.result.len());
         receipt.encode(&mut bytes);
         self.receipts.push(merkle::leaf_hash(&bytes));
         let bookkeeping = match recorded {
-            true => self.state.record(&session_key(command), command.sequence, receipt.clone(), bytes),
+            true => {
+                let diff = self.state.record(&session_key(command), command.sequence, receipt.clone(), bytes);
+                self.spend(command, cost, diff)
+            }
             false => Diff::default(),
         };
         Executed { receipt, diff, bookkeeping }
     }
 
-    /// Checks 1 to 5.
+    /// Adds what a command cost to what its party has spent, if that is limited.
+    fn spend(&mut self, command: &VerifiedCommand, cost: Cost, bookkeeping: Diff) -> Diff {
+        let Some(quota) = self.state.quota(&command.party).filter(|_| cost != Cost::ZERO) else { return bookkeeping };
+        let mut usage = self.state.usage(&command.party).at(quota, self.time);
+        usage.spent = usage.spent.plus(cost);
+        let writes = vec![Write::Usage(command.party.clone(), Some(usage))];
+        let changes = [bookkeeping.changes(), &self.state.changes(&writes)].concat();
+        self.state.put_all(writes);
+        Diff::new(changes)
+    }
+
+    /// Check 7, and the request's effect on the tables. With it, what it cost.
+    fn carry_out(
+        &mut self,
+        request: Request,
+        prepared: Option<Prepared>,
+        index: Index,
+        context: &Context<'_>,
+    ) -> (Result<Done, Failure>, Cost) {
+        let mut cost = flat_cost(&request);
+        let call = match (&request, prepared) {
+            (Request::Call(call) | Request::Note { then: Some(call), .. }, Some(prepared)) => {
+                let (effect, spent) = call::run(&self.state, call, prepared, context);
+                cost = cost.plus(spent);
+                match effect {
+                    Ok(effect) => Some(effect),
+                    Err(failure) => return (Err(failure), cost),
+                }
+            }
+            _ => None,
+        };
+        let state = &mut self.state;
+        let writes = match request {
+            Request::Call(_) => Ok(Vec::new()),
+            Request::Note { data, .. } => {
+                let note = NoteRow { party: context.party.clone(), command: context.command, data };
+                Ok(vec![Write::Note(index, Some(note))])
+            }
+            Request::RegisterParty { name, guard } => govern::register(state, &name, &guard, context),
+            Request::RotateKeys { guard } => govern::rotate(&guard, context),
+            Request::Deploy(deployment) => govern::deploy(state, &deployment, false, index, context),
+            Request::Upgrade(deployment) => govern::deploy(state, &deployment, true, index, context),
+            Request::Seal { module, status } => govern::seal(state, module, status, context),
+            Request::SetQuota { party, quota } => govern::set_quota(state, &party, quota, context),
+        };
+        match writes {
+            Ok(writes) => (Ok(self.put(writes, call)), cost),
+            Err(refusal) => (Err(refusal.into()), cost),
+        }
+    }
+
+    /// Puts what a request did in place.
+    fn put(&mut self, mut writes: Vec<Write>, call: Option<Effect>) -> Done {
+        let (contract, rows, result) = match call {
+            Some(effect) => {
+                writes.extend(effect.writes);
+                (effect.diff, effect.rows, effect.result)
+            }
+            None => Default::default(),
+        };
+        let diff = Diff::new(self.state.changes(&writes)).with(contract);
+        self.state.write_rows(diff.contract(), rows);
+        let taken_back = writes.iter().any(|w| matches!(w, Write::Module(_, None)));
+        self.state.put_all(writes);
+        if taken_back {
+            self.state.reload_code();
+        }
+        Done { diff, result }
+    }
+
+    /// Checks 1 to 6, but for the room in the block.
     fn standing<R: Rules>(&self, command: &VerifiedCommand, time: Time) -> Standing<'_> {
         let key = session_key(command);
         let sequence = command.sequence;
@@ -207,10 +324,32 @@ impl Ledger {
             }
             Some(_) => {}
         }
-        match Operation::from_payload(&command.payload) {
-            Ok(operation) => Standing::Ready(operation),
-            Err(e) => Standing::Final(Refusal::PayloadUndecodable(e)),
+        let request = match Request::from_payload(&command.payload) {
+            Ok(request) => request,
+            Err(e) => return Standing::Final(Refusal::PayloadUndecodable(e)),
+        };
+        let mut bound = flat_cost(&request);
+        let prepared = match &request {
+            Request::Call(call) | Request::Note { then: Some(call), .. } => {
+                match call::prepare(&self.state, call, time, false) {
+                    Ok(prepared) => {
+                        bound = bound.plus(prepared.bound);
+                        Some(prepared)
+                    }
+                    Err(refusal) => return Standing::Final(refusal),
+                }
+            }
+            _ => None,
+        };
+        if let Some(quota) = self.state.quota(&command.party) {
+            let spent = self.state.usage(&command.party).at(quota, time).spent;
+            let left = Cost(std::array::from_fn(|n| quota.cost.0[n].saturating_sub(spent.0[n])));
+            if let Some((what, bound, left)) = call::above(&bound, &left) {
+                let party = command.party.clone();
+                return Standing::Refused(Refusal::QuotaExceeded { party, what, bound, left });
+            }
         }
+        Standing::Ready(request, prepared)
     }
 
     /// What a node checks before it queues a command, with the time of the last block.
@@ -224,7 +363,7 @@ impl Ledger {
         match self.standing::<Standard>(command, block_time) {
             Standing::Repeated(receipt) => Err(Admission::Executed(receipt.clone())),
             Standing::Refused(refusal) | Standing::Final(refusal) => Err(Admission::Refused(refusal.outcome())),
-            Standing::Ready(_) => Ok(()),
+            Standing::Ready(..) => Ok(()),
         }
     }
 
@@ -264,15 +403,40 @@ impl Ledger {
     }
 }
 
-/// Runs an operation; where the rule that owners sign is taken out, in the owner's name if it has not signed.
-fn run<R: Rules>(operation: Operation, context: &Context<'_>, overlay: &mut Overlay<'_>) -> Result<(), Refusal> {
-    let again = (!R::keeps(Rule::OwnerSigns)).then(|| operation.clone());
-    match (native::run(operation, context, overlay), again) {
-        (Err(Refusal::OwnerMustSign { owner, .. }), Some(again)) => {
-            native::run(again, &Context { party: &owner, ..*context }, overlay)
+impl Used {
+    /// True if the block has room for a request.
+    fn has_room(&mut self, request: &Request) -> bool {
+        if matches!(request, Request::Deploy(_) | Request::Upgrade(_)) {
+            self.modules += 1;
         }
-        (result, _) => result,
+        self.modules <= BLOCK_MODULES_MAX && self.cost.within(&BLOCK_COST_MAX)
     }
+}
+
+/// Steps of the verifier for a byte of a module.
+const VERIFIER_STEPS: u64 = 20;
+/// Steps of the verifier for a byte of its proofs.
+const PROOF_STEPS: u64 = 5;
+
+/// What a request costs beside what a contract does: the rows it writes, and the verifier's work.
+fn flat_cost(request: &Request) -> Cost {
+    let mut cost = Cost::ZERO;
+    let mut write = |rows: u64, bytes: usize| {
+        cost.0[dimension::WRITES] += rows;
+        cost.0[dimension::WRITE_BYTES] += bytes as u64;
+    };
+    match request {
+        Request::Call(_) => {}
+        Request::Note { data, .. } => write(1, data.len()),
+        Request::RegisterParty { guard, .. } | Request::RotateKeys { guard } => write(1, 32 * guard.keys().len()),
+        Request::Seal { .. } | Request::SetQuota { .. } => write(1, 64),
+        Request::Deploy(d) | Request::Upgrade(d) => {
+            write(2, d.module.len() + d.proofs.len());
+            let (module, proofs) = (d.module.len() as u64, d.proofs.len() as u64);
+            cost.0[dimension::STEPS] = VERIFIER_STEPS * module + PROOF_STEPS * proofs;
+        }
+    }
+    cost
 }
 
 fn session_key(command: &VerifiedCommand) -> SessionKey {

@@ -1,16 +1,14 @@
-//! What a command asks of the ledger, and its canonical bytes.
+//! Requests as people make them: the classic commands by name, and everything else as it is.
 //!
-//! The payload of a [`wire::Command`] is a format version byte ([`PAYLOAD_VERSION`]), a tag byte, and the fields in
-//! order. Decoding is exact: one operation, one encoding.
+//! An operation is another way to write a [`Request`]. The classic commands on accounts are calls of module `bank.cash`
+//! ([`crate::cash`]); a call that is one of them reads back as the command.
 
-use wire::codec::encode_bytes;
-use wire::limits::PAYLOAD_BYTES_MAX;
-use wire::{Decode, DecodeError, Encode, Guard, Name, Reader};
+use wire::{DecodeError, Guard, Name};
 
 use crate::amount::Amount;
+use crate::cash;
+use crate::request::{Call, Request};
 
-/// The version byte at the start of every payload.
-pub const PAYLOAD_VERSION: u8 = 1;
 /// Accounts on the path of one transfer, at most.
 pub const PATH_ACCOUNTS_MAX: usize = 16;
 /// The party that registers parties; its guard is the genesis document's `administrators`.
@@ -59,6 +57,8 @@ pub enum Operation {
         /// The transfer they belong to.
         then: Option<Transfer>,
     },
+    /// Anything else.
+    Other(Request),
 }
 
 /// The body of a transfer.
@@ -70,100 +70,50 @@ pub struct Transfer {
     pub amount: Amount,
 }
 
-impl Encode for Transfer {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.path.encode(out);
-        self.amount.encode(out);
-    }
-}
-
-impl Decode for Transfer {
-    const SIZE_MIN: usize = 4 + 2 * Name::SIZE_MIN + 16;
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let path: Vec<Name> = r.list("path", PATH_ACCOUNTS_MAX)?;
-        if path.len() < 2 {
-            return Err(DecodeError::Invalid { what: "path", why: "a transfer names at least two accounts" });
-        }
-        Ok(Transfer { path, amount: Amount::decode(r)? })
-    }
-}
-
 impl Operation {
     /// The payload of a command that asks for this.
     pub fn to_payload(&self) -> Vec<u8> {
-        self.to_bytes()
+        Request::from(self.clone()).to_payload()
     }
 
     /// Reads the payload of a command.
     ///
     /// # Errors
-    /// If the bytes are not exactly one operation.
+    /// If the bytes are not exactly one request.
     pub fn from_payload(payload: &[u8]) -> Result<Operation, DecodeError> {
-        let mut r = Reader::new(payload);
-        let operation = Operation::decode(&mut r)?;
-        r.finish("payload")?;
-        Ok(operation)
+        Ok(Operation::from(Request::from_payload(payload)?))
     }
 }
 
-impl Encode for Operation {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(PAYLOAD_VERSION);
-        match self {
-            Operation::RegisterParty { name, guard } => {
-                out.push(1);
-                name.encode(out);
-                guard.encode(out);
-            }
-            Operation::CreateAccount { name } => {
-                out.push(2);
-                name.encode(out);
-            }
-            Operation::Adjust { account, negative, amount } => {
-                out.push(3);
-                account.encode(out);
-                negative.encode(out);
-                amount.encode(out);
-            }
-            Operation::Transfer(transfer) => {
-                out.push(4);
-                transfer.encode(out);
-            }
-            Operation::SetPassThrough { account, allowed } => {
-                out.push(5);
-                account.encode(out);
-                allowed.encode(out);
-            }
-            Operation::Data { data, then } => {
-                out.push(6);
-                encode_bytes(data, out);
-                then.encode(out);
-            }
-        }
+impl From<Call> for Operation {
+    fn from(call: Call) -> Operation {
+        cash::operation_of(&call).unwrap_or(Operation::Other(Request::Call(call)))
     }
 }
 
-impl Decode for Operation {
-    const SIZE_MIN: usize = 7;
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match u8::decode(r)? {
-            PAYLOAD_VERSION => {}
-            tag => return Err(DecodeError::Tag { what: "payload version", tag: tag.into() }),
-        }
-        Ok(match u8::decode(r)? {
-            1 => Operation::RegisterParty { name: Name::decode(r)?, guard: Guard::decode(r)? },
-            2 => Operation::CreateAccount { name: Name::decode(r)? },
-            3 => {
-                Operation::Adjust { account: Name::decode(r)?, negative: bool::decode(r)?, amount: Amount::decode(r)? }
-            }
-            4 => Operation::Transfer(Transfer::decode(r)?),
-            5 => Operation::SetPassThrough { account: Name::decode(r)?, allowed: bool::decode(r)? },
-            6 => Operation::Data {
-                data: r.bytes("data", PAYLOAD_BYTES_MAX)?.to_vec(),
-                then: Option::<Transfer>::decode(r)?,
+impl From<Request> for Operation {
+    fn from(request: Request) -> Operation {
+        match request {
+            Request::RegisterParty { name, guard } => Operation::RegisterParty { name, guard },
+            Request::Call(call) => Operation::from(call),
+            Request::Note { data, then: None } => Operation::Data { data, then: None },
+            Request::Note { data, then: Some(call) } => match cash::operation_of(&call) {
+                Some(Operation::Transfer(transfer)) => Operation::Data { data, then: Some(transfer) },
+                _ => Operation::Other(Request::Note { data, then: Some(call) }),
             },
-            tag => return Err(DecodeError::Tag { what: "operation", tag: tag.into() }),
-        })
+            other => Operation::Other(other),
+        }
+    }
+}
+
+impl From<Operation> for Request {
+    fn from(operation: Operation) -> Request {
+        match operation {
+            Operation::RegisterParty { name, guard } => Request::RegisterParty { name, guard },
+            Operation::Data { data, then } => Request::Note { data, then: then.as_ref().map(cash::transfer_call) },
+            Operation::Other(request) => request,
+            account => Request::Call(cash::call_of(&account).expect("the rest are commands on accounts")),
+        }
     }
 }
 
@@ -178,33 +128,40 @@ mod tests {
     #[test]
     fn one_encoding_each() {
         let transfer = Transfer { path: vec![name("A"), name("I"), name("B")], amount: Amount::from_units(5).unwrap() };
+        let short = Transfer { path: vec![name("A"), name("B")], amount: Amount::ZERO };
         let all = [
             Operation::RegisterParty { name: name("p"), guard: Guard::Threshold { k: 1, keys: vec![] } },
             Operation::CreateAccount { name: name("A") },
             Operation::Adjust { account: name("A"), negative: true, amount: Amount::MAX },
+            Operation::Adjust { account: name("A"), negative: false, amount: Amount::MAX },
             Operation::Transfer(transfer.clone()),
+            Operation::Transfer(short.clone()),
             Operation::SetPassThrough { account: name("A"), allowed: true },
             Operation::Data { data: b"memo".to_vec(), then: None },
             Operation::Data { data: vec![], then: Some(transfer) },
+            Operation::Data { data: vec![], then: Some(short) },
+            Operation::Other(Request::RotateKeys { guard: Guard::Threshold { k: 1, keys: vec![] } }),
         ];
         for operation in all {
             let payload = operation.to_payload();
             assert_eq!(Operation::from_payload(&payload), Ok(operation));
-            let mut long = payload.clone();
-            long.push(0);
-            assert!(Operation::from_payload(&long).is_err());
-            assert!(Operation::from_payload(&payload[..payload.len() - 1]).is_err());
         }
     }
 
     #[test]
-    fn paths_are_bounded() {
-        for (len, good) in [(1, false), (2, true), (16, true), (17, false)] {
-            let path = vec![name("A"); len];
-            let payload = Operation::Transfer(Transfer { path, amount: Amount::ZERO }).to_payload();
-            assert_eq!(Operation::from_payload(&payload).is_ok(), good, "{len}");
+    fn calls_that_are_no_classic_commands_stay_calls() {
+        let transfer = Transfer { path: vec![name("A"), name("I"), name("B")], amount: Amount::ZERO };
+        let call = cash::transfer_call(&transfer);
+        for other in [
+            Call { function: 12, ..call.clone() },
+            Call { limit: Some(hopper::cost::Cost::ZERO), ..call.clone() },
+            Call { args: vec![1], ..call.clone() },
+            Call { args: cash::transfer_call(&Transfer { path: vec![name("A")], ..transfer.clone() }).args, ..call.clone() },
+            Call { module: hopper::ir::ModuleId(wire::Hash::ZERO), ..call },
+        ] {
+            let request = Request::Call(other);
+            assert_eq!(Operation::from(request.clone()), Operation::Other(request.clone()));
+            assert_eq!(Request::from(Operation::from(request.clone())), request);
         }
-        assert!(Operation::from_payload(&[2, 2]).is_err(), "unknown version");
-        assert!(Operation::from_payload(&[]).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! Numbers are part of the receipts and so of the receipts' root: they are never reused or renumbered. A text carries
 //! the figures, exactly, and says what to change; it takes at most 512 bytes.
 
+use hopper::ir::ModuleId;
 use thiserror::Error;
 use wire::limits::{EXPIRY_AHEAD_MS_MAX, OUTCOME_TEXT_BYTES_MAX, SEQUENCE_WINDOW};
 use wire::{DecodeError, Index, Name, Outcome, OutcomeCode, Time};
@@ -66,6 +67,8 @@ codes! {
     PartyExists = 21,
     /// The guard cannot be met, or names a bad key.
     GuardRefused = 22,
+    /// The signers do not satisfy the new guard.
+    NewGuardMustSign = 23,
 
     /// An account of that name exists.
     AccountExists = 30,
@@ -85,8 +88,47 @@ codes! {
     SelfTransfer = 37,
     /// An account stands twice on the path.
     PathRepeats = 38,
-    /// Minting would lift the supply above 2^96 units.
+    /// Minting would lift the supply to 2^96 units or above.
     SupplyCap = 39,
+
+    /// No such module is deployed.
+    UnknownModule = 50,
+    /// The module has no such action.
+    UnknownAction = 51,
+    /// The arguments are none of the action's.
+    ArgumentsUndecodable = 52,
+    /// The module is not in force yet, or no longer.
+    NotInForce = 53,
+    /// The action could cost more than a command may.
+    CostTooHigh = 54,
+    /// The party's quota does not reach for what the command could cost; never recorded.
+    QuotaExceeded = 55,
+    /// The block has no room for the command; never recorded.
+    BlockFull = 56,
+
+    /// Those who would have to agree to the action did not sign.
+    Unauthorized = 60,
+    /// The machine that runs contracts refused; the receipt's result says why.
+    ContractFault = 61,
+    /// The contract refused; the receipt's result says why.
+    ContractError = 62,
+    /// The action's result does not fit a receipt.
+    ResultTooLong = 63,
+    /// An asset would appear or vanish.
+    NotConserved = 64,
+
+    /// The bytes are no module, or no proofs.
+    ModuleUndecodable = 70,
+    /// The verifier refuses the module.
+    ModuleRefused = 71,
+    /// The module is deployed already.
+    ModuleExists = 72,
+    /// The roles do not fit the module, or name unknown parties.
+    RolesRefused = 73,
+    /// Those who govern the module did not sign.
+    GovernanceMustSign = 74,
+    /// A version can only be used less than before.
+    StatusRefused = 75,
 }
 
 impl Code {
@@ -238,6 +280,104 @@ pub enum Refusal {
         /// The supply before.
         supply: Amount,
     },
+    /// See [`Code::NewGuardMustSign`].
+    #[error("the signers do not satisfy the new guard; let those sign who shall sign from now on")]
+    NewGuardMustSign,
+    /// See [`Code::UnknownModule`].
+    #[error("module {} is not deployed", .0.0.short())]
+    UnknownModule(ModuleId),
+    /// See [`Code::UnknownAction`].
+    #[error("module {module} has no action {function}; name one of its actions")]
+    UnknownAction {
+        /// The module's name.
+        module: String,
+        /// The number asked for.
+        function: u16,
+    },
+    /// See [`Code::ArgumentsUndecodable`].
+    #[error("the arguments are not those of {action}: {why}")]
+    ArgumentsUndecodable {
+        /// The action.
+        action: String,
+        /// What is wrong.
+        why: DecodeError,
+    },
+    /// See [`Code::NotInForce`].
+    #[error("module {} is not in force: {why}", module.0.short())]
+    NotInForce {
+        /// The module.
+        module: ModuleId,
+        /// Since when not, or until when.
+        why: String,
+    },
+    /// See [`Code::CostTooHigh`].
+    #[error("{action} could take {bound} {what} with these arguments, a command may take {most}; ask for less at once")]
+    CostTooHigh {
+        /// The action.
+        action: String,
+        /// Of what.
+        what: &'static str,
+        /// How much it could be.
+        bound: u64,
+        /// How much it may be.
+        most: u64,
+    },
+    /// See [`Code::QuotaExceeded`].
+    #[error("the quota of party \"{party}\" has {left} {what} left, the command could take {bound}; wait for the next window")]
+    QuotaExceeded {
+        /// The party.
+        party: Name,
+        /// Of what.
+        what: &'static str,
+        /// How much it could be.
+        bound: u64,
+        /// How much is left.
+        left: u64,
+    },
+    /// See [`Code::BlockFull`].
+    #[error("the block has no room for the command; send it again")]
+    BlockFull,
+    /// See [`Code::Unauthorized`].
+    #[error("not authorized: the signers are not those whom {action} asks for")]
+    Unauthorized {
+        /// The action.
+        action: String,
+    },
+    /// See [`Code::ContractFault`].
+    #[error("{action}: {why}")]
+    ContractFault {
+        /// The action.
+        action: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// See [`Code::ContractError`].
+    #[error("{0}")]
+    ContractError(String),
+    /// See [`Code::ResultTooLong`].
+    #[error("the result takes {0} bytes, a receipt holds 256; let the action give less, and a view the rest")]
+    ResultTooLong(usize),
+    /// See [`Code::NotConserved`].
+    #[error("{0}; nothing was changed: report the module")]
+    NotConserved(String),
+    /// See [`Code::ModuleUndecodable`].
+    #[error("no module: {0}")]
+    ModuleUndecodable(DecodeError),
+    /// See [`Code::ModuleRefused`].
+    #[error("{0}")]
+    ModuleRefused(String),
+    /// See [`Code::ModuleExists`].
+    #[error("module {} is deployed already", .0.0.short())]
+    ModuleExists(ModuleId),
+    /// See [`Code::RolesRefused`].
+    #[error("{0}")]
+    RolesRefused(String),
+    /// See [`Code::GovernanceMustSign`].
+    #[error("the signers are not those who govern module {0}")]
+    GovernanceMustSign(String),
+    /// See [`Code::StatusRefused`].
+    #[error("{0}")]
+    StatusRefused(&'static str),
 }
 
 impl Refusal {
@@ -266,6 +406,25 @@ impl Refusal {
             Refusal::SelfTransfer(_) => Code::SelfTransfer,
             Refusal::PathRepeats(_) => Code::PathRepeats,
             Refusal::SupplyCap { .. } => Code::SupplyCap,
+            Refusal::NewGuardMustSign => Code::NewGuardMustSign,
+            Refusal::UnknownModule(_) => Code::UnknownModule,
+            Refusal::UnknownAction { .. } => Code::UnknownAction,
+            Refusal::ArgumentsUndecodable { .. } => Code::ArgumentsUndecodable,
+            Refusal::NotInForce { .. } => Code::NotInForce,
+            Refusal::CostTooHigh { .. } => Code::CostTooHigh,
+            Refusal::QuotaExceeded { .. } => Code::QuotaExceeded,
+            Refusal::BlockFull => Code::BlockFull,
+            Refusal::Unauthorized { .. } => Code::Unauthorized,
+            Refusal::ContractFault { .. } => Code::ContractFault,
+            Refusal::ContractError(_) => Code::ContractError,
+            Refusal::ResultTooLong(_) => Code::ResultTooLong,
+            Refusal::NotConserved(_) => Code::NotConserved,
+            Refusal::ModuleUndecodable(_) => Code::ModuleUndecodable,
+            Refusal::ModuleRefused(_) => Code::ModuleRefused,
+            Refusal::ModuleExists(_) => Code::ModuleExists,
+            Refusal::RolesRefused(_) => Code::RolesRefused,
+            Refusal::GovernanceMustSign(_) => Code::GovernanceMustSign,
+            Refusal::StatusRefused(_) => Code::StatusRefused,
         }
     }
 
@@ -301,8 +460,12 @@ mod tests {
             "0 Applied, 1 Repeated, 2 SequenceUsed, 3 SequenceTooOld, 4 SequenceTooFar, 5 Expired, 6 ExpiryTooFar, \
              7 UnknownParty, 8 GuardNotSatisfied, 9 PayloadUndecodable, 10 BadSignature, 20 NotAdministrator, \
              21 PartyExists, \
-             22 GuardRefused, 30 AccountExists, 31 UnknownAccount, 32 NotTreasury, 33 OwnerMustSign, 34 HopMustSign, \
-             35 Overdraft, 36 ZeroAmount, 37 SelfTransfer, 38 PathRepeats, 39 SupplyCap"
+             22 GuardRefused, 23 NewGuardMustSign, 30 AccountExists, 31 UnknownAccount, 32 NotTreasury, 33 OwnerMustSign, 34 HopMustSign, \
+             35 Overdraft, 36 ZeroAmount, 37 SelfTransfer, 38 PathRepeats, 39 SupplyCap, 50 UnknownModule, \
+             51 UnknownAction, 52 ArgumentsUndecodable, 53 NotInForce, 54 CostTooHigh, 55 QuotaExceeded, 56 BlockFull, \
+             60 Unauthorized, 61 ContractFault, 62 ContractError, 63 ResultTooLong, 64 NotConserved, \
+             70 ModuleUndecodable, 71 ModuleRefused, 72 ModuleExists, 73 RolesRefused, 74 GovernanceMustSign, \
+             75 StatusRefused"
         );
         assert_eq!(Code::of(OutcomeCode(35)), Some(Code::Overdraft));
         assert_eq!(Code::of(OutcomeCode(10)), Some(Code::BadSignature));
@@ -324,7 +487,7 @@ mod tests {
     fn texts_fit_with_the_longest_figures() {
         let name = Name::new(&"x".repeat(64)).unwrap();
         let account = name.clone();
-        let amount = Amount::from_units(Amount::MAX.units() - 1).unwrap();
+        let amount = Amount::MAX;
         let long = [
             Refusal::SequenceUsed { session: u64::MAX, sequence: u64::MAX, first: Index::MAX },
             Refusal::ExpiryTooFar { expiry: Time::MAX, time: Time::MAX },

@@ -1,11 +1,18 @@
 //! Reads. A query is no log entry: it is answered from one replica's tables, at the height it has executed. What the
 //! answer is worth (local, proven by a certified root, linearizable) is the replica's business.
 
-use wire::{CommandId, Guard, Hash, Height, Index, Name, Receipt, Time};
+use hopper::cost::Cost;
+use hopper::ir::{FunctionKind, ModuleId};
+use wire::{CommandId, Guard, Hash, Height, Index, Name, Outcome, PublicKey, Receipt, Time};
 
 use crate::amount::Amount;
 use crate::execute::Ledger;
-use crate::state::{AccountRow, NoteRow};
+use crate::call::{self, Context};
+use crate::cash::AccountRow;
+use crate::diff::Diff;
+use crate::modules::ModuleRow;
+use crate::request::Call;
+use crate::state::NoteRow;
 
 /// Accounts in one answer, at most.
 pub const ACCOUNTS_PAGE_MAX: usize = 1000;
@@ -15,7 +22,7 @@ pub const ACCOUNTS_PAGE_MAX: usize = 1000;
 pub enum Query {
     /// One account.
     Account(Name),
-    /// Accounts by ascending name.
+    /// Accounts by ascending name: shorter names first, then by their letters.
     Accounts {
         /// Only those after this name.
         after: Option<Name>,
@@ -41,6 +48,32 @@ pub enum Query {
     Command(CommandId),
     /// Counts and heights.
     Totals,
+    /// A module that was deployed.
+    Module(ModuleId),
+    /// Runs a view, or an action without effect: what it would do if it came next.
+    Run {
+        /// In whose name.
+        party: Name,
+        /// The keys that sign; `None` if everyone's agreement is taken for granted.
+        signers: Option<Vec<PublicKey>>,
+        /// What.
+        call: Call,
+    },
+}
+
+/// What a view gave, or an action would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// How it ends.
+    pub outcome: Outcome,
+    /// The result's canonical bytes, or those of why there is none.
+    pub result: Vec<u8>,
+    /// The result for people.
+    pub result_text: String,
+    /// What it would change.
+    pub diff: Diff,
+    /// What it costs.
+    pub cost: Cost,
 }
 
 /// An account with its name.
@@ -103,6 +136,10 @@ pub enum Answer {
     Command(Option<Receipt>),
     /// Counts and heights.
     Totals(Totals),
+    /// The module, if there is one.
+    Module(Option<ModuleRow>),
+    /// What came of a run.
+    Ran(Box<Ran>),
 }
 
 impl Ledger {
@@ -111,7 +148,7 @@ impl Ledger {
         let state = self.state();
         match query {
             Query::Account(name) => {
-                Answer::Account(state.account(name).map(|row| Account { name: name.clone(), row: row.clone() }))
+                Answer::Account(state.account(name).map(|row| Account { name: name.clone(), row }))
             }
             Query::Accounts { after, limit } => self.accounts_after(after.as_ref(), *limit),
             Query::Party(name) => Answer::Party(state.party(name).map(|row| (name.clone(), row.guard.clone()))),
@@ -122,6 +159,38 @@ impl Ledger {
             }
             Query::Command(id) => Answer::Command(self.receipt_of(id).cloned()),
             Query::Totals => Answer::Totals(self.totals()),
+            Query::Module(id) => Answer::Module(state.modules().get(id).cloned()),
+            Query::Run { party, signers, call } => Answer::Ran(Box::new(self.dry_run(party, signers.as_deref(), call))),
+        }
+    }
+
+    /// Runs a view, or an action without effect.
+    fn dry_run(&self, party: &Name, signers: Option<&[PublicKey]>, call: &Call) -> Ran {
+        let (state, time) = (self.state(), self.time());
+        let nothing = |outcome, result, cost| Ran { outcome, result, result_text: String::new(), diff: Diff::default(), cost };
+        let unit = state.code().unit(&call.module);
+        let kind = unit.and_then(|u| u.module.functions.get(usize::from(call.function))).map(|f| f.kind);
+        let context = Context {
+            party,
+            signers: signers.unwrap_or_default(),
+            command: CommandId(Hash::ZERO),
+            time,
+            everybody: signers.is_none(),
+        };
+        let prepared = match call::prepare(state, call, time, kind == Some(FunctionKind::View)) {
+            Ok(prepared) => prepared,
+            Err(refusal) => return nothing(refusal.outcome(), Vec::new(), Cost::ZERO),
+        };
+        let (effect, cost) = call::run(state, call, prepared, &context);
+        match effect {
+            Err(failure) => nothing(failure.refusal.outcome(), failure.result, cost),
+            Ok(effect) => Ran {
+                outcome: Outcome::applied(),
+                result_text: effect.result_text(state, call),
+                result: effect.result,
+                diff: Diff::new(state.changes(&effect.writes)).with(effect.diff),
+                cost,
+            },
         }
     }
 
@@ -152,7 +221,7 @@ impl Ledger {
     fn accounts_after(&self, after: Option<&Name>, limit: usize) -> Answer {
         let mut rows = self.state().accounts_after(after);
         let page = rows.by_ref().take(limit.min(ACCOUNTS_PAGE_MAX));
-        let accounts = page.map(|(name, row)| Account { name: name.clone(), row: row.clone() }).collect();
+        let accounts = page.map(|(name, row)| Account { name, row }).collect();
         Answer::Accounts { accounts, more: rows.next().is_some() }
     }
 }

@@ -61,7 +61,7 @@ fn bucket_of(table: Table, key: &[u8], hash: &Hash, session: &Hash) -> usize {
             let run = (sequence / SEQUENCES_PER_BUCKET) % CLASS_BUCKETS as u64;
             CLASS_BUCKETS + (first_bits(session) + run as usize) % CLASS_BUCKETS
         }
-        Table::Sessions => CLASS_BUCKETS + first_bits(hash),
+        Table::Sessions | Table::Usage => CLASS_BUCKETS + first_bits(hash),
         _ => first_bits(hash),
     }
 }
@@ -238,7 +238,7 @@ mod tests {
     fn filled(count: u32) -> Tree {
         let rows: Vec<[u8; 4]> = (0..count).map(u32::to_be_bytes).collect();
         let mut tree = Tree::default();
-        tree.update(rows.iter().map(|r| (Table::Accounts, r.as_slice(), Some(r.as_slice()))));
+        tree.update(rows.iter().map(|r| (Table::Rows, r.as_slice(), Some(r.as_slice()))));
         tree
     }
 
@@ -246,10 +246,10 @@ mod tests {
     fn an_empty_tree_has_the_zero_root_and_proves_absence() {
         let mut tree = Tree::default();
         assert_eq!(tree.root(), Hash::ZERO);
-        assert!(tree.prove(Table::Accounts, b"x").verify(&Hash::ZERO, Table::Accounts, b"x", None));
-        tree.update([(Table::Accounts, b"x".as_slice(), Some(b"1".as_slice()))]);
+        assert!(tree.prove(Table::Rows, b"x").verify(&Hash::ZERO, Table::Rows, b"x", None));
+        tree.update([(Table::Rows, b"x".as_slice(), Some(b"1".as_slice()))]);
         assert_ne!(tree.root(), Hash::ZERO);
-        tree.update([(Table::Accounts, b"x".as_slice(), None)]);
+        tree.update([(Table::Rows, b"x".as_slice(), None)]);
         assert_eq!(tree, Tree::default());
     }
 
@@ -259,10 +259,10 @@ mod tests {
         let mut bit_by_bit = Tree::default();
         for n in (0..500u32).rev() {
             let row = n.to_be_bytes();
-            bit_by_bit.update([(Table::Accounts, row.as_slice(), Some(b"other".as_slice()))]);
+            bit_by_bit.update([(Table::Rows, row.as_slice(), Some(b"other".as_slice()))]);
             bit_by_bit.update([
-                (Table::Accounts, row.as_slice(), None),
-                (Table::Accounts, row.as_slice(), Some(row.as_slice())),
+                (Table::Rows, row.as_slice(), None),
+                (Table::Rows, row.as_slice(), Some(row.as_slice())),
             ]);
         }
         assert_eq!(whole, bit_by_bit);
@@ -275,23 +275,23 @@ mod tests {
         let root = tree.root();
         for n in (0..3100u32).step_by(50) {
             let key = n.to_be_bytes();
-            let proof = tree.prove(Table::Accounts, &key);
+            let proof = tree.prove(Table::Rows, &key);
             assert_eq!(Proof::from_bytes(&proof.to_bytes()).as_ref(), Ok(&proof));
             let present = n < 3000;
-            assert_eq!(proof.verify(&root, Table::Accounts, &key, Some(&key)), present);
-            assert_eq!(proof.verify(&root, Table::Accounts, &key, None), !present);
-            assert!(!proof.verify(&root, Table::Accounts, &key, Some(b"x")));
+            assert_eq!(proof.verify(&root, Table::Rows, &key, Some(&key)), present);
+            assert_eq!(proof.verify(&root, Table::Rows, &key, None), !present);
+            assert!(!proof.verify(&root, Table::Rows, &key, Some(b"x")));
             assert!(!proof.verify(&root, Table::Parties, &key, Some(&key)));
-            assert!(!proof.verify(&Hash::of(b"x"), Table::Accounts, &key, None));
+            assert!(!proof.verify(&Hash::of(b"x"), Table::Rows, &key, None));
             for at in 0..DEPTH {
                 let mut bent = proof.clone();
                 bent.path[at] = Hash::of(b"x");
-                assert!(!bent.verify(&root, Table::Accounts, &key, present.then_some(&key[..])));
+                assert!(!bent.verify(&root, Table::Rows, &key, present.then_some(&key[..])));
             }
             let mut short = proof.clone();
             short.rows.pop();
             short.path.pop();
-            assert!(!short.verify(&root, Table::Accounts, &key, None));
+            assert!(!short.verify(&root, Table::Rows, &key, None));
         }
     }
 

@@ -3,26 +3,39 @@
 //! | table | key | row |
 //! |---|---|---|
 //! | parties | name | guard |
-//! | accounts | name | owner, balance, pass-through |
+//! | rows | lineage, table of the module, key | what contracts keep, accounts among it |
 //! | notes | log index | party, command, bytes |
-//! | supply | (none) | the sum of all balances |
+//! | supply | asset | how much there is of it |
 //! | sessions | party, session | the highest sequence executed |
 //! | results | party, session, sequence | the receipt of the command executed |
+//! | modules | module id | code, proofs, since when, status |
+//! | lineages | lineage | who has which role |
+//! | quotas | party | what it may spend |
+//! | usage | party | what it has spent in the latest window |
 //!
-//! Keys and rows have one canonical encoding each; diffs, the root and proofs are made of those bytes. The last two
-//! tables are bookkeeping: what "at most once" needs. They count for the state root like the others. Their changes
-//! are kept in a diff of their own, since a result row holds the hash of its command's diff and so cannot be in it.
+//! Keys and rows have one canonical encoding each; diffs, the root and proofs are made of those bytes. Sessions, results and
+//! usage are bookkeeping. They count for the state root like the others. Their changes are kept in a diff of their own, since
+//! a result row holds the hash of its command's diff and so cannot be in it, and since a command that is refused changes them
+//! too.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
+use hopper::cost::Cost;
+use hopper::ir::{Lineage, ModuleId};
+use hopper::state::{Memory, NotApplicable, RowKey};
+use hopper::types::Nominal;
 use thiserror::Error;
 use wire::limits::SEQUENCE_WINDOW;
-use wire::{CommandId, Decode, DecodeError, Encode, Guard, Index, Name, Reader, Receipt, enum_codec, struct_codec};
+use wire::{
+    CommandId, Decode, DecodeError, Encode, Guard, Index, Name, Reader, Receipt, Time, enum_codec, struct_codec,
+};
 
 use crate::amount::Amount;
+use crate::cash::{self, AccountRow};
 use crate::diff::{Change, Diff};
 use crate::lookup::CommandLookup;
+use crate::modules::{self, Code, LineageRow, ModuleRow};
+use crate::request::Quota;
 
 /// Result rows below the window that one command removes, at most. More than one, so that a backlog shrinks; bounded,
 /// so that a jump of the sequence costs nobody a long pause.
@@ -33,32 +46,53 @@ pub const PRUNE_ROWS_MAX: usize = 4;
 pub enum Table {
     /// Who may sign for whom.
     Parties,
-    /// Balances.
-    Accounts,
+    /// What contracts keep.
+    Rows,
     /// Bytes kept by `DATA##CODE`.
     Notes,
-    /// One row: the sum of all balances.
+    /// How much there is of each asset.
     Supply,
     /// Bookkeeping: the highest sequence of each (party, session).
     Sessions,
     /// Bookkeeping: the first result of each (party, session, sequence) inside the window.
     Results,
+    /// Code.
+    Modules,
+    /// What the versions of a module share.
+    Lineages,
+    /// What parties may spend.
+    Quotas,
+    /// Bookkeeping: what they have spent.
+    Usage,
 }
-enum_codec!(Table { 1 => Parties, 2 => Accounts, 3 => Notes, 4 => Supply, 5 => Sessions, 6 => Results });
+enum_codec!(Table {
+    1 => Parties, 2 => Rows, 3 => Notes, 4 => Supply, 5 => Sessions, 6 => Results, 7 => Modules, 8 => Lineages,
+    9 => Quotas, 10 => Usage
+});
 
 impl Table {
     /// All tables, by ascending number.
-    pub const ALL: [Table; 6] =
-        [Table::Parties, Table::Accounts, Table::Notes, Table::Supply, Table::Sessions, Table::Results];
+    pub const ALL: [Table; 10] = [
+        Table::Parties,
+        Table::Rows,
+        Table::Notes,
+        Table::Supply,
+        Table::Sessions,
+        Table::Results,
+        Table::Modules,
+        Table::Lineages,
+        Table::Quotas,
+        Table::Usage,
+    ];
 
     /// The number in canonical bytes.
     pub fn number(self) -> u8 {
         self as u8 + 1
     }
 
-    /// True for the tables that only serve "at most once".
+    /// True for the tables that only serve "at most once" and quotas.
     pub fn is_bookkeeping(self) -> bool {
-        matches!(self, Table::Sessions | Table::Results)
+        matches!(self, Table::Sessions | Table::Results | Table::Usage)
     }
 }
 
@@ -69,18 +103,6 @@ pub struct PartyRow {
     pub guard: Guard,
 }
 struct_codec!(PartyRow { guard: Guard });
-
-/// An account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountRow {
-    /// The party whose guard every debit needs.
-    pub owner: Name,
-    /// What it holds.
-    pub balance: Amount,
-    /// True if others may name it in the middle of a path without the owner's signature.
-    pub pass_through: bool,
-}
-struct_codec!(AccountRow { owner: Name, balance: Amount, pass_through: bool });
 
 /// Bytes kept by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +142,24 @@ pub struct SessionRow {
 }
 struct_codec!(SessionRow { highest: u64 });
 
+/// What a party with a quota has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UsageRow {
+    /// The window, counted from 1970 in windows.
+    pub window: u64,
+    /// In it.
+    pub spent: Cost,
+}
+struct_codec!(UsageRow { window: u64, spent: Cost });
+
+impl UsageRow {
+    /// What was spent in the window of a time.
+    pub fn at(self, quota: &Quota, time: Time) -> UsageRow {
+        let window = time.get() / quota.window_ms.max(1);
+        if self.window == window { self } else { UsageRow { window, spent: Cost::ZERO } }
+    }
+}
+
 /// Party and session.
 pub type SessionKey = (Name, u64);
 
@@ -127,11 +167,14 @@ pub type SessionKey = (Name, u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Write {
     Party(Name, Option<PartyRow>),
-    Account(Name, Option<AccountRow>),
     Note(Index, Option<NoteRow>),
-    Supply(Amount),
+    Supply(Nominal, Option<u128>),
     Session(SessionKey, Option<SessionRow>),
     Result(SessionKey, u64, Option<Receipt>),
+    Module(ModuleId, Option<ModuleRow>),
+    Lineage(Lineage, Option<LineageRow>),
+    Quota(Name, Option<Quota>),
+    Usage(Name, Option<UsageRow>),
 }
 
 /// Why a diff does not apply.
@@ -143,31 +186,12 @@ pub enum ApplyError {
     /// A key or row has the wrong form.
     #[error("a row of table {0:?} has the wrong form: {1}")]
     Form(Table, DecodeError),
-}
-
-/// A name with its first sixteen bytes beside it. Most comparisons end there, without a visit to the text, which lies
-/// elsewhere in memory: with many accounts that is most of the cost of finding one. Ordered as names are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    prefix: [u64; 2],
-    name: Name,
-}
-
-impl Key {
-    fn new(name: Name) -> Key {
-        // Names hold no zero byte, so the padding sorts a shorter name first, as it should.
-        let mut bytes = [0; 16];
-        let len = name.as_str().len().min(16);
-        bytes[..len].copy_from_slice(&name.as_str().as_bytes()[..len]);
-        let half = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        Key { prefix: [half(0), half(8)], name }
-    }
-}
-
-impl Encode for Key {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.name.encode(out);
-    }
+    /// A contract's row does not fit.
+    #[error("{0}; apply diffs in the order they were made")]
+    Row(#[from] NotApplicable),
+    /// Modules that no ledger deployed.
+    #[error("the modules do not stand up to the verifier: {0}")]
+    Modules(String),
 }
 
 /// Canonical bytes of a small key or row, without growing step by step.
@@ -177,30 +201,51 @@ pub(crate) fn row_bytes(value: &impl Encode) -> Vec<u8> {
     out
 }
 
+fn asset_bytes(asset: &Nominal) -> Vec<u8> {
+    let mut out = Vec::with_capacity(34);
+    asset.lineage.encode(&mut out);
+    asset.index.encode(&mut out);
+    out
+}
+
+fn asset_of(key: &[u8]) -> Result<Nominal, DecodeError> {
+    let (lineage, index) = <(Lineage, u16)>::from_bytes(key)?;
+    Ok(Nominal { lineage, index })
+}
+
 /// All tables.
 ///
-/// Invariants: the balances sum to `supply`; `results` has no empty inner map; `commands` has one entry for each
-/// result row and nothing else.
+/// Invariants: of each asset the rows hold as much as `supply` says; `results` has no empty inner map; `commands` has one
+/// entry for each result row and nothing else; `code` is what follows from `modules`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     parties: BTreeMap<Name, PartyRow>,
-    accounts: BTreeMap<Key, AccountRow>,
+    rows: Memory,
     notes: BTreeMap<Index, NoteRow>,
-    supply: Amount,
+    supply: BTreeMap<Nominal, u128>,
     sessions: BTreeMap<SessionKey, SessionRow>,
     results: BTreeMap<SessionKey, BTreeMap<u64, Receipt>>,
+    modules: BTreeMap<ModuleId, ModuleRow>,
+    lineages: BTreeMap<Lineage, LineageRow>,
+    quotas: BTreeMap<Name, Quota>,
+    usage: BTreeMap<Name, UsageRow>,
     /// Where the result of each command stands. Derived from `results`; no part of the root.
     commands: CommandLookup,
+    /// The modules, verified. Derived from `modules`; no part of the root.
+    code: Code,
 }
 
 impl State {
-    /// The tables at genesis: two parties, no account.
-    pub fn genesis(administrators: Guard, treasury: Guard) -> State {
-        let mut state = State::default();
+    /// The tables at genesis: two parties, one module, no account.
+    pub fn genesis(administrators: Guard, treasury: Guard, created: Time) -> State {
+        let mut state = State { code: Code::genesis(), ..State::default() };
         for (name, guard) in [(crate::operation::ADMIN, administrators), (crate::operation::TREASURY, treasury)] {
             let name = Name::new(name).expect("a reserved name is a name");
             state.parties.insert(name, PartyRow { guard });
         }
+        let (module, lineage) = modules::genesis_rows(created);
+        state.modules.insert(cash::id(), module);
+        state.lineages.insert(cash::lineage(), lineage);
         state
     }
 
@@ -210,29 +255,35 @@ impl State {
     }
 
     /// The account of this name.
-    pub fn account(&self, name: &Name) -> Option<&AccountRow> {
-        self.accounts.get(&Key::new(name.clone()))
+    pub fn account(&self, name: &Name) -> Option<AccountRow> {
+        self.rows.found(&cash::account_key(name)).map(AccountRow::of)
     }
 
-    /// All accounts, by ascending name.
-    pub fn accounts(&self) -> impl Iterator<Item = (&Name, &AccountRow)> {
+    /// All accounts, by ascending key: shorter names first, then by their letters.
+    pub fn accounts(&self) -> impl Iterator<Item = (Name, AccountRow)> + '_ {
         self.accounts_after(None)
     }
 
-    /// The accounts after a name, by ascending name.
-    pub fn accounts_after(&self, name: Option<&Name>) -> impl Iterator<Item = (&Name, &AccountRow)> {
-        let from = name.map_or(Bound::Unbounded, |name| Bound::Excluded(Key::new(name.clone())));
-        self.accounts.range((from, Bound::Unbounded)).map(|(key, row)| (&key.name, row))
+    /// The accounts after a name, in that order.
+    pub fn accounts_after(&self, name: Option<&Name>) -> impl Iterator<Item = (Name, AccountRow)> + '_ {
+        let after = name.map(Encode::to_bytes);
+        let rows = self.rows.table_after(&cash::lineage(), cash::ACCOUNTS, after.as_deref());
+        rows.map(|(key, row)| (Name::from_bytes(key).expect("accounts are kept by name"), AccountRow::of(row)))
     }
 
     /// How many accounts there are.
     pub fn accounts_len(&self) -> usize {
-        self.accounts.len()
+        self.rows.table_len(&cash::lineage(), cash::ACCOUNTS)
     }
 
     /// All parties, by ascending name.
     pub fn parties(&self) -> &BTreeMap<Name, PartyRow> {
         &self.parties
+    }
+
+    /// What contracts keep.
+    pub fn contract_rows(&self) -> &Memory {
+        &self.rows
     }
 
     /// All notes, by ascending log index.
@@ -242,7 +293,17 @@ impl State {
 
     /// The sum of all balances.
     pub fn supply(&self) -> Amount {
-        self.supply
+        Amount::from_units(self.supply_of(&cash::coin())).expect("supplies are capped")
+    }
+
+    /// How much there is of an asset.
+    pub fn supply_of(&self, asset: &Nominal) -> u128 {
+        self.supply.get(asset).copied().unwrap_or(0)
+    }
+
+    /// How much there is of each asset of which there is some.
+    pub fn supplies(&self) -> &BTreeMap<Nominal, u128> {
+        &self.supply
     }
 
     /// All sessions, by ascending party and session.
@@ -270,19 +331,71 @@ impl State {
         self.commands.len()
     }
 
+    /// All modules.
+    pub fn modules(&self) -> &BTreeMap<ModuleId, ModuleRow> {
+        &self.modules
+    }
+
+    /// Who has which role in a lineage.
+    pub fn lineage(&self, lineage: &Lineage) -> Option<&LineageRow> {
+        self.lineages.get(lineage)
+    }
+
+    /// The modules, verified.
+    pub fn code(&self) -> &Code {
+        &self.code
+    }
+
+    /// For deploying into; the row follows with [`State::put_all`].
+    pub(crate) fn code_mut(&mut self) -> &mut Code {
+        &mut self.code
+    }
+
+    /// What a party may spend; `None` if that is not limited.
+    pub fn quota(&self, party: &Name) -> Option<&Quota> {
+        self.quotas.get(party)
+    }
+
+    /// What a party has spent in the window of its last command.
+    pub fn usage(&self, party: &Name) -> UsageRow {
+        self.usage.get(party).copied().unwrap_or_default()
+    }
+
     /// The canonical bytes of one row, or `None` if there is no such row.
     ///
     /// # Errors
     /// If `key` is no key of that table.
     pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DecodeError> {
-        Ok(match Write::decode(table, key, None)? {
-            Write::Party(name, _) => self.parties.get(&name).map(Encode::to_bytes),
-            Write::Account(name, _) => self.account(&name).map(Encode::to_bytes),
-            Write::Note(index, _) => self.notes.get(&index).map(Encode::to_bytes),
-            Write::Supply(_) => Some(self.supply.to_bytes()),
-            Write::Session(key, _) => self.sessions.get(&key).map(Encode::to_bytes),
-            Write::Result(key, sequence, _) => self.result(&key, sequence).map(Encode::to_bytes),
-        })
+        if table == Table::Rows {
+            return Ok(self.rows.found(&RowKey::from_bytes(key)?).map(|row| row.bytes.to_vec()));
+        }
+        Ok(self.bytes_of(&Write::decode(table, key, None)?))
+    }
+
+    /// The bytes of the row that a write is about, as it is.
+    fn bytes_of(&self, write: &Write) -> Option<Vec<u8>> {
+        match write {
+            Write::Party(name, _) => self.parties.get(name).map(row_bytes),
+            Write::Note(index, _) => self.notes.get(index).map(row_bytes),
+            Write::Supply(asset, _) => self.supply.get(asset).map(row_bytes),
+            Write::Session(key, _) => self.sessions.get(key).map(row_bytes),
+            Write::Result(key, sequence, _) => self.result(key, *sequence).map(row_bytes),
+            Write::Module(id, _) => self.modules.get(id).map(row_bytes),
+            Write::Lineage(lineage, _) => self.lineages.get(lineage).map(row_bytes),
+            Write::Quota(party, _) => self.quotas.get(party).map(row_bytes),
+            Write::Usage(party, _) => self.usage.get(party).map(row_bytes),
+        }
+    }
+
+    /// The changes that writes are, without those that change nothing.
+    pub(crate) fn changes(&self, writes: &[Write]) -> Vec<Change> {
+        let change = |write: &Write| {
+            let (table, key) = write.key();
+            Change { table, key, before: self.bytes_of(write), after: write.after() }
+        };
+        let mut changes: Vec<Change> = writes.iter().map(change).filter(|c| c.before != c.after).collect();
+        changes.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+        changes
     }
 
     /// Every row as (table, key, value), in canonical bytes, table by table.
@@ -296,15 +409,20 @@ impl State {
         let results = self.results.iter().flat_map(|(key, rows)| {
             rows.iter().map(|(sequence, row)| (Table::Results, result_key(&key.to_bytes(), *sequence), row.to_bytes()))
         });
+        let contracts = self.rows.iter().map(|(key, row)| (Table::Rows, key.to_bytes(), row.bytes.to_vec()));
         table(Table::Parties, &self.parties)
-            .chain(table(Table::Accounts, &self.accounts))
+            .chain(contracts)
             .chain(table(Table::Notes, &self.notes))
-            .chain(std::iter::once((Table::Supply, Vec::new(), self.supply.to_bytes())))
+            .chain(self.supply.iter().map(|(asset, n)| (Table::Supply, asset_bytes(asset), n.to_bytes())))
             .chain(table(Table::Sessions, &self.sessions))
             .chain(results)
+            .chain(table(Table::Modules, &self.modules))
+            .chain(table(Table::Lineages, &self.lineages))
+            .chain(table(Table::Quotas, &self.quotas))
+            .chain(table(Table::Usage, &self.usage))
     }
 
-    /// Applies a diff, whole or not at all.
+    /// Applies a diff, whole or not at all. If it changes modules, all of them are verified anew.
     ///
     /// # Errors
     /// If a row is not what the diff says it was before, or has the wrong form.
@@ -315,33 +433,58 @@ impl State {
             if self.row(change.table, &change.key).map_err(form)? != change.before {
                 return Err(ApplyError::Before(change.table));
             }
-            if change.table == Table::Supply && change.after.is_none() {
-                return Err(form(DecodeError::Invalid { what: "supply", why: "its row is never removed" }));
-            }
             writes.push(Write::decode(change.table, &change.key, change.after.as_deref()).map_err(form)?);
+        }
+        let modules = writes.iter().any(|w| matches!(w, Write::Module(..)));
+        let code = match modules {
+            false => None,
+            true => {
+                let mut rows = self.modules.clone();
+                for write in &writes {
+                    if let Write::Module(id, row) = write {
+                        put(&mut rows, *id, row.clone());
+                    }
+                }
+                Some(Code::load(&rows).map_err(ApplyError::Modules)?)
+            }
+        };
+        let resolve = |lineage: &Lineage, table| self.code.row_type(lineage, table);
+        self.rows.apply(&self.code.library().universe, resolve, diff.contract())?;
+        if let Some(code) = code {
+            self.code = code;
         }
         self.put_all(writes);
         Ok(())
     }
 
-    /// Puts rows in place.
+    /// Puts the rows of a contract in place.
+    ///
+    /// # Panics
+    /// If they are not those that the diff was made from.
+    pub(crate) fn write_rows(&mut self, diff: &hopper::diff::Diff, writes: Vec<hopper::state::Write>) {
+        self.rows.write(diff, writes).expect("the diff was made from these rows");
+    }
+
+    /// Puts rows in place. The code is the caller's business.
     pub(crate) fn put_all(&mut self, writes: Vec<Write>) {
-        fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: Option<V>) {
-            match row {
-                Some(row) => rows.insert(key, row),
-                None => rows.remove(&key),
-            };
-        }
         for write in writes {
             match write {
                 Write::Party(name, row) => put(&mut self.parties, name, row),
-                Write::Account(name, row) => put(&mut self.accounts, Key::new(name), row),
                 Write::Note(index, row) => put(&mut self.notes, index, row),
-                Write::Supply(supply) => self.supply = supply,
+                Write::Supply(asset, supply) => put(&mut self.supply, asset, supply),
                 Write::Session(key, row) => put(&mut self.sessions, key, row),
                 Write::Result(key, sequence, row) => self.put_result(key, sequence, row),
+                Write::Module(id, row) => put(&mut self.modules, id, row),
+                Write::Lineage(lineage, row) => put(&mut self.lineages, lineage, row),
+                Write::Quota(party, row) => put(&mut self.quotas, party, row),
+                Write::Usage(party, row) => put(&mut self.usage, party, row),
             }
         }
+    }
+
+    /// Verifies the modules that are left after one was taken back.
+    pub(crate) fn reload_code(&mut self) {
+        self.code = Code::load(&self.modules).expect("what was verified once is again");
     }
 
     fn put_result(&mut self, key: SessionKey, sequence: u64, row: Option<Receipt>) {
@@ -423,23 +566,63 @@ fn result_key(session: &[u8], sequence: u64) -> Vec<u8> {
     key
 }
 
+fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: Option<V>) {
+    match row {
+        Some(row) => rows.insert(key, row),
+        None => rows.remove(&key),
+    };
+}
+
 impl Write {
-    /// Reads a key and a row of `table`.
+    /// Table and key.
+    fn key(&self) -> (Table, Vec<u8>) {
+        match self {
+            Write::Party(name, _) => (Table::Parties, row_bytes(name)),
+            Write::Note(index, _) => (Table::Notes, row_bytes(index)),
+            Write::Supply(asset, _) => (Table::Supply, asset_bytes(asset)),
+            Write::Session(key, _) => (Table::Sessions, row_bytes(key)),
+            Write::Result(key, sequence, _) => (Table::Results, result_key(&row_bytes(key), *sequence)),
+            Write::Module(id, _) => (Table::Modules, row_bytes(id)),
+            Write::Lineage(lineage, _) => (Table::Lineages, row_bytes(lineage)),
+            Write::Quota(party, _) => (Table::Quotas, row_bytes(party)),
+            Write::Usage(party, _) => (Table::Usage, row_bytes(party)),
+        }
+    }
+
+    /// The bytes of the row.
+    fn after(&self) -> Option<Vec<u8>> {
+        match self {
+            Write::Party(_, row) => row.as_ref().map(row_bytes),
+            Write::Note(_, row) => row.as_ref().map(row_bytes),
+            Write::Supply(_, row) => row.as_ref().map(row_bytes),
+            Write::Session(_, row) => row.as_ref().map(row_bytes),
+            Write::Result(_, _, row) => row.as_ref().map(row_bytes),
+            Write::Module(_, row) => row.as_ref().map(row_bytes),
+            Write::Lineage(_, row) => row.as_ref().map(row_bytes),
+            Write::Quota(_, row) => row.as_ref().map(row_bytes),
+            Write::Usage(_, row) => row.as_ref().map(row_bytes),
+        }
+    }
+
+    /// Reads a key and a row of `table`, which is not that of contracts' rows.
     fn decode(table: Table, key: &[u8], value: Option<&[u8]>) -> Result<Write, DecodeError> {
         fn row<T: Decode>(value: Option<&[u8]>) -> Result<Option<T>, DecodeError> {
             value.map(T::from_bytes).transpose()
         }
         Ok(match table {
             Table::Parties => Write::Party(Name::from_bytes(key)?, row(value)?),
-            Table::Accounts => Write::Account(Name::from_bytes(key)?, row(value)?),
+            Table::Rows => return Err(DecodeError::Invalid { what: "table", why: "contracts' rows stand apart" }),
             Table::Notes => Write::Note(Index::from_bytes(key)?, row(value)?),
-            Table::Supply if key.is_empty() => Write::Supply(row(value)?.unwrap_or_default()),
-            Table::Supply => return Err(DecodeError::Trailing { what: "key of the supply", extra: key.len() }),
+            Table::Supply => Write::Supply(asset_of(key)?, row(value)?),
             Table::Sessions => Write::Session(SessionKey::from_bytes(key)?, row(value)?),
             Table::Results => {
                 let (session, sequence) = <(SessionKey, u64)>::from_bytes(key)?;
                 Write::Result(session, sequence, row(value)?)
             }
+            Table::Modules => Write::Module(ModuleId::from_bytes(key)?, row(value)?),
+            Table::Lineages => Write::Lineage(Lineage::from_bytes(key)?, row(value)?),
+            Table::Quotas => Write::Quota(Name::from_bytes(key)?, row(value)?),
+            Table::Usage => Write::Usage(Name::from_bytes(key)?, row(value)?),
         })
     }
 }
@@ -456,6 +639,8 @@ mod tests {
             command: CommandId(Hash::of(&index.to_be_bytes())),
             outcome: Outcome::applied(),
             diff: Hash::ZERO,
+            cost: [0; 6],
+            result: Vec::new(),
         }
     }
 
@@ -463,16 +648,6 @@ mod tests {
         let receipt = receipt(sequence);
         let bytes = receipt.to_bytes();
         state.record(key, sequence, receipt, bytes)
-    }
-
-    #[test]
-    fn names_with_a_prefix_sort_as_names() {
-        let texts = ["a", "a-b", "ab", "abcdefghijklmnop", "abcdefghijklmnopq", "abcdefghijklmnopr", "b", "B", "0"];
-        let mut names: Vec<Name> = texts.iter().map(|t| Name::new(t).unwrap()).collect();
-        let mut keys: Vec<Key> = names.iter().cloned().map(Key::new).collect();
-        names.sort();
-        keys.sort();
-        assert!(keys.iter().map(|k| &k.name).eq(&names));
     }
 
     #[test]
@@ -514,8 +689,8 @@ mod tests {
         let before = state.clone();
         assert!(matches!(state.apply(&diff), Err(ApplyError::Before(_))));
         assert_eq!(state, before);
-        let odd = Change { table: Table::Accounts, key: vec![1], before: None, after: Some(vec![]) };
-        assert!(matches!(state.apply(&Diff::new(vec![odd])), Err(ApplyError::Form(Table::Accounts, _))));
+        let odd = Change { table: Table::Quotas, key: vec![1], before: None, after: Some(vec![]) };
+        assert!(matches!(state.apply(&Diff::new(vec![odd])), Err(ApplyError::Form(Table::Quotas, _))));
         assert_eq!(state, before);
     }
 }

@@ -15,7 +15,7 @@ const PARTIES: [&str; 4] = ["p1", "p2", "p3", "treasury"];
 
 fn any_operation() -> impl Strategy<Value = Operation> {
     let account = || prop::sample::select(&ACCOUNTS[..]);
-    let units = || prop_oneof![3 => 0u128..50, 1 => Just(1u128 << 96)];
+    let units = || prop_oneof![3 => 0u128..50, 1 => Just((1u128 << 96) - 1)];
     let path = || prop::collection::vec(account(), 2..5);
     prop_oneof![
         8 => (path(), units()).prop_map(|(path, units)| transfer(&path, units)),
@@ -66,7 +66,7 @@ fn start() -> Ledger {
 }
 
 fn balances(ledger: &Ledger) -> BTreeMap<Name, u128> {
-    ledger.state().accounts().map(|(name, row)| (name.clone(), row.balance.units())).collect()
+    ledger.state().accounts().map(|(name, row)| (name, row.balance.units())).collect()
 }
 
 proptest! {
@@ -84,7 +84,7 @@ proptest! {
             prop_assert_eq!(balances(&ledger).values().sum::<u128>(), ledger.state().supply().units());
             // Nobody's balance falls without the owner's guard.
             for (name, row) in before.state().accounts() {
-                let now = ledger.state().account(name).unwrap();
+                let now = ledger.state().account(&name).unwrap();
                 let owner = &before.state().party(&row.owner).unwrap().guard;
                 prop_assert!(now.balance >= row.balance || owner.is_satisfied_by(&command.signers), "{} fell", name);
             }
@@ -156,7 +156,7 @@ fn any_name() -> impl Strategy<Value = Name> {
 }
 
 fn any_transfer() -> impl Strategy<Value = Transfer> {
-    let amount = (0..=1u128 << 96).prop_map(|units| Amount::from_units(units).unwrap());
+    let amount = (0..1u128 << 96).prop_map(|units| Amount::from_units(units).unwrap());
     (prop::collection::vec(any_name(), 2..17), amount).prop_map(|(path, amount)| Transfer { path, amount })
 }
 
@@ -191,15 +191,15 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..8) {
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 0u8..12) {
         let _ = Operation::from_payload(&bytes);
-        let _ = Operation::from_payload(&[&[1, tag], bytes.as_slice()].concat());
+        let _ = Operation::from_payload(&[&[2, tag], bytes.as_slice()].concat());
         let _ = Diff::from_bytes(&bytes);
         let _ = ledger::Proof::from_bytes(&bytes);
-        let _ = start_state().row(ledger::Table::ALL[usize::from(tag) % 6], &bytes);
+        let _ = start_state().row(ledger::Table::ALL[usize::from(tag) % 10], &bytes);
     }
 }
 
 fn start_state() -> ledger::State {
-    ledger::State::genesis(Guard::Key(key(1)), Guard::Key(key(2)))
+    ledger::State::genesis(Guard::Key(key(1)), Guard::Key(key(2)), wire::Time(1))
 }

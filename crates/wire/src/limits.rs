@@ -30,6 +30,8 @@ pub const FETCH_BLOCKS_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of the text of an outcome.
 pub const OUTCOME_TEXT_BYTES_MAX: usize = 512;
+/// Bytes of the result of a command: a value, or an error with its fields.
+pub const RESULT_BYTES_MAX: usize = 256;
 /// Bytes of any text.
 pub const TEXT_BYTES_MAX: usize = 4096;
 /// Elements of a list with no tighter bound of its own.
@@ -44,4 +46,8 @@ pub const BLOCK_TIME_AHEAD_MS_MAX: u64 = 5_000;
 const _: () = assert!(COMMAND_BYTES_MAX <= BLOCK_BYTES_MAX, "every command fits a block");
 const _: () = assert!(2 * BLOCK_BYTES_MAX <= FRAME_BYTES_MAX, "a full block with its certificates fits a frame");
 const _: () = assert!(OUTCOME_TEXT_BYTES_MAX <= TEXT_BYTES_MAX);
+const _: () = assert!(
+    BLOCK_ENTRIES_MAX * (OUTCOME_TEXT_BYTES_MAX + RESULT_BYTES_MAX + 168) <= FRAME_BYTES_MAX,
+    "the receipts of a full block fit a frame"
+);
 const _: () = assert!(SUBMIT_COMMANDS_MAX >= BLOCK_ENTRIES_MAX);

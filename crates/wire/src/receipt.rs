@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::codec::{Decode, DecodeError, Encode, Reader};
+use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use crate::hash::{self, Hash};
 use crate::ids::{CommandId, Height, Index};
-use crate::limits::OUTCOME_TEXT_BYTES_MAX;
+use crate::limits::{OUTCOME_TEXT_BYTES_MAX, RESULT_BYTES_MAX};
 use crate::merkle;
 use crate::struct_codec;
 
@@ -77,8 +77,37 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// The hash of its diff; the hash of the empty diff if it changed nothing.
     pub diff: Hash,
+    /// What it cost: steps, rows read, bytes read, rows written, bytes written, cryptography.
+    pub cost: [u64; 6],
+    /// What the action gave, in canonical bytes; or, of one that the contract refused, why. Empty for the rest. At most 256 bytes.
+    pub result: Vec<u8>,
 }
-struct_codec!(Receipt { index: Index, height: Height, command: CommandId, outcome: Outcome, diff: Hash });
+
+impl Encode for Receipt {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.index.encode(out);
+        self.height.encode(out);
+        self.command.encode(out);
+        self.outcome.encode(out);
+        self.diff.encode(out);
+        self.cost.iter().for_each(|n| n.encode(out));
+        encode_bytes(&self.result, out);
+    }
+}
+
+impl Decode for Receipt {
+    const SIZE_MIN: usize = 8 + 8 + 32 + Outcome::SIZE_MIN + 32 + 6 * 8 + 4;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (index, height, command) = (Index::decode(r)?, Height::decode(r)?, CommandId::decode(r)?);
+        let (outcome, diff) = (Outcome::decode(r)?, Hash::decode(r)?);
+        let mut cost = [0; 6];
+        for n in &mut cost {
+            *n = u64::decode(r)?;
+        }
+        let result = r.bytes("result", RESULT_BYTES_MAX)?.to_vec();
+        Ok(Receipt { index, height, command, outcome, diff, cost, result })
+    }
+}
 
 impl Receipt {
     /// The receipt's digest, for naming it.

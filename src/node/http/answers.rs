@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use hopper::diff::{Bytes, Event};
+use hopper::ir::Lineage;
+use hopper::state::RowKey;
+use hopper::types::Nominal;
 use ledger::query::Account;
-use ledger::{Change, Code, Diff, Table};
+use ledger::{AccountRow, Change, Code, Diff, Table, cash};
 use serde_json::{Value, json};
 use wire::hash::encode_hex;
 use wire::{CommandId, Decode, Encode, Guard, Index, Name, Outcome, Receipt, Time};
@@ -26,14 +30,76 @@ pub fn receipt(receipt: &Receipt, time: Option<Time>, diff: Option<&Diff>) -> Va
         "height": receipt.height.0,
         "outcome": outcome(&receipt.outcome),
         "diff_hash": receipt.diff.to_string(),
+        "cost": cost(&receipt.cost),
+        "result": encode_hex(&receipt.result),
     });
     if let Some(time) = time {
         value["time_ms"] = time.0.into();
     }
     if let Some(diff) = diff {
-        value["diff"] = diff.changes().iter().map(change).collect();
+        value["diff"] = changes(diff);
+        value["diff_bytes"] = encode_hex(&diff.to_bytes()).into();
+        value["effects"] = effects(diff);
     }
     value
+}
+
+/// What a command cost.
+pub fn cost(cost: &[u64; 6]) -> Value {
+    let [steps, reads, read_bytes, writes, write_bytes, crypto] = cost;
+    json!({
+        "steps": steps, "reads": reads, "read_bytes": read_bytes, "writes": writes, "write_bytes": write_bytes,
+        "crypto": crypto,
+    })
+}
+
+/// The rows that a command changed: those of the ledger's own tables, then those of contracts.
+pub fn changes(diff: &Diff) -> Value {
+    let contract = diff.contract().changes.iter().map(row_of_contract);
+    diff.changes().iter().map(change).chain(contract).collect()
+}
+
+/// What a command did beside changing rows.
+pub fn effects(diff: &Diff) -> Value {
+    let amounts = |amounts: &[(Nominal, u128)]| -> Value {
+        let one = |(asset, n): &(Nominal, u128)| json!({ "asset": asset_name(asset), "amount": n.to_string() });
+        amounts.iter().map(one).collect()
+    };
+    let contract = diff.contract();
+    let event =
+        |e: &Event| json!({ "module": e.module.0.to_string(), "event": e.event, "args": encode_hex(&e.args) });
+    json!({
+        "minted": amounts(&contract.minted),
+        "burned": amounts(&contract.burned),
+        "events": contract.events.iter().map(event).collect::<Vec<_>>(),
+        "authority": contract.authority.iter().map(Name::as_str).collect::<Vec<_>>(),
+    })
+}
+
+/// `lineage/number`.
+fn asset_name(asset: &Nominal) -> String {
+    format!("{}/{}", asset.lineage.0, asset.index)
+}
+
+/// A row of a contract. Accounts are spelled out, as those of the ledger's own tables.
+fn row_of_contract(change: &hopper::diff::Change) -> Value {
+    let RowKey { lineage, table, key } = &change.key;
+    if let Some(name) = cash::account_of(&change.key) {
+        let row = |bytes: Option<&Bytes>| {
+            bytes.and_then(|b| AccountRow::from_bytes(b).ok()).map_or(Value::Null, |row| account_row(&row))
+        };
+        let (before, after) = (row(change.before.as_ref()), row(change.after.as_ref()));
+        return json!({ "table": "accounts", "key": name.as_str(), "before": before, "after": after });
+    }
+    let row = |bytes: Option<&Bytes>| bytes.map_or(Value::Null, |b| json!({ "bytes": encode_hex(b) }));
+    json!({
+        "table": "rows",
+        "lineage": lineage.0.to_string(),
+        "number": table,
+        "key": encode_hex(key),
+        "before": row(change.before.as_ref()),
+        "after": row(change.after.as_ref()),
+    })
 }
 
 /// What is known of a command.
@@ -84,21 +150,22 @@ fn table(table: Table) -> String {
 
 fn key(table: Table, bytes: &[u8]) -> Value {
     let readable = match table {
-        Table::Parties | Table::Accounts => Name::from_bytes(bytes).ok().map(|name| name.to_string()),
+        Table::Parties | Table::Quotas | Table::Usage => Name::from_bytes(bytes).ok().map(|name| name.to_string()),
         Table::Notes => Index::from_bytes(bytes).ok().map(|index| index.to_string()),
-        Table::Supply => Some(String::new()),
-        Table::Sessions | Table::Results => None,
+        Table::Supply => <(Lineage, u16)>::from_bytes(bytes)
+            .ok()
+            .map(|(lineage, index)| asset_name(&Nominal { lineage, index })),
+        Table::Rows | Table::Sessions | Table::Results | Table::Modules | Table::Lineages => None,
     };
     readable.unwrap_or_else(|| encode_hex(bytes)).into()
 }
 
 fn row(table: Table, bytes: &[u8]) -> Value {
     let readable = match table {
-        Table::Accounts => ledger::AccountRow::from_bytes(bytes).ok().map(|row| account_row(&row)),
         Table::Parties => ledger::PartyRow::from_bytes(bytes).ok().map(|row| json!({ "guard": guard(&row.guard) })),
         Table::Notes => ledger::NoteRow::from_bytes(bytes).ok().map(|row| note(&row)),
-        Table::Supply => ledger::Amount::from_bytes(bytes).ok().map(amount),
-        Table::Sessions | Table::Results => None,
+        Table::Supply => u128::from_bytes(bytes).ok().map(|n| json!({ "amount": n.to_string() })),
+        _ => None,
     };
     readable.unwrap_or_else(|| json!({ "bytes": encode_hex(bytes) }))
 }
@@ -108,8 +175,13 @@ pub fn amount(amount: ledger::Amount) -> Value {
     json!({ "exact": amount.to_string(), "decimal": amount.to_decimal() })
 }
 
-fn account_row(row: &ledger::AccountRow) -> Value {
-    json!({ "owner": row.owner.as_str(), "balance": amount(row.balance), "pass_through": row.pass_through })
+fn account_row(row: &AccountRow) -> Value {
+    json!({
+        "owner": row.owner.as_str(),
+        "balance": amount(row.balance),
+        "pass_through": row.pass_through,
+        "frozen": row.frozen,
+    })
 }
 
 /// An account with its name.

@@ -149,8 +149,15 @@ async fn an_equivocator_is_named_everywhere() {
 async fn the_status_of_a_submission_is_its_best_verdict() {
     let id = |n: u8| CommandId(Hash([n; 32]));
     let refusal = Outcome { code: OutcomeCode(5), text: "expired".into() };
-    let receipt =
-        Receipt { index: Index(1), height: Height(1), command: id(4), outcome: Outcome::applied(), diff: Hash::ZERO };
+    let receipt = Receipt {
+        index: Index(1),
+        height: Height(1),
+        command: id(4),
+        outcome: Outcome::applied(),
+        diff: Hash::ZERO,
+        cost: [0; 6],
+        result: Vec::new(),
+    };
     let verdicts = HashMap::from([
         (id(1), Verdict::Accepted),
         (id(2), Verdict::Busy),

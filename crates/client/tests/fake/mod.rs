@@ -244,6 +244,8 @@ fn take(
             command: *id,
             outcome: Outcome::applied(),
             diff: Hash::of(&command.unverified().payload),
+            cost: [0; 6],
+            result: Vec::new(),
         };
         book.executed.insert(*id, (command.unverified().session, receipt.clone()));
         fresh.entry(command.unverified().session).or_default().push(receipt);

@@ -541,6 +541,9 @@ impl<'c> Machine<'c> {
             let value = self.uses(here, *v, *ty);
             self.stack.push(value);
         }
+        if function.scope != 0 {
+            self.host.lend(unit, function.index, &self.stack[base..])?;
+        }
         self.begin(unit, function.index, base);
         Ok(())
     }

@@ -11,7 +11,7 @@ use wire::{DecodeError, Encode, Hash, Name, Reader};
 use crate::abort::{Abort, Fault};
 use crate::cost::{self, Charge, Cost, Measure, Meter, PerUnit, dimension};
 use crate::diff::{Diff, Event};
-use crate::ir::{FunctionKind, Guard, GuardNode, Lineage, Signal, limits};
+use crate::ir::{FunctionKind, Guard, GuardNode, Label, Lineage, Place, Signal, limits};
 use crate::library::{FunctionInfo, INSTANCES, TableInfo, Unit};
 use crate::state::{Found, Overlay, RowKey, Rows, Write};
 use crate::types::{Kind, Nominal, Ty, Universe};
@@ -37,6 +37,11 @@ pub trait World {
     fn now(&self) -> u64;
     /// The command's id.
     fn command(&self) -> Hash;
+    /// Does every signer whose authority this use needs allow it? `callee` is a function of another module that is called on the
+    /// authority of `parties`, with `args`. For signers that limit what their signature is good for.
+    fn allows(&self, _callee: (&Lineage, &Label), _parties: &[&Name], _args: &[Value]) -> bool {
+        true
+    }
 }
 
 /// A command or a question, ready to run.
@@ -250,6 +255,7 @@ impl<'c> Host<'c> {
                     _ => None,
                 },
                 GuardNode::Role { role } => self.world.role(lineage, *role).and_then(|party| alone(&party)),
+                GuardNode::Anyone => Some(Vec::new()),
                 GuardNode::After { place } => (now >= time(natives::at(vars, place))).then(Vec::new),
                 GuardNode::Before { place } => (now < time(natives::at(vars, place))).then(Vec::new),
                 GuardNode::IfSome { place } => match natives::at(vars, place) {
@@ -273,6 +279,23 @@ impl<'c> Host<'c> {
                 true
             }
             None => false,
+        }
+    }
+
+    /// A function of another module is called: may the authority that it asks for be used for that?
+    pub fn lend(&self, callee: &Unit, function: u16, args: &[Value]) -> Result<(), Fault> {
+        let function = &callee.module.functions[usize::from(function)];
+        if function.authority.is_empty() {
+            return Ok(());
+        }
+        let party = |place: &Place| match natives::at(args, place) {
+            Value::Party(name) => Some(name),
+            _ => None,
+        };
+        let parties: Vec<&Name> = function.authority.iter().filter_map(party).collect();
+        match self.world.allows((&callee.lineage, &function.name), &parties, args) {
+            true => Ok(()),
+            false => Err(Fault::OutOfScope),
         }
     }
 

@@ -227,8 +227,12 @@ impl<'c> Reference<'c> {
                 held
             }
             Op::Call { function: callee, args } => {
-                let unit = unit.scope(callee.scope).expect("the verifier saw the import");
-                one(self.function(unit, callee.index, all(args))?)
+                let args = all(args);
+                let to = unit.scope(callee.scope).expect("the verifier saw the import");
+                if callee.scope != 0 {
+                    self.host.lend(to, callee.index, &args)?;
+                }
+                one(self.function(to, callee.index, args)?)
             }
             Op::Hash { kind, a } => one(natives::hash(*kind, var(a))),
             Op::VerifySignature { key, message, signature } => {

@@ -172,6 +172,9 @@ fn form(module: &Module) -> Result<(), Reason> {
     if module.governance.is_empty() && module.upgrade != Upgrade::Immutable {
         return Err(Reason::BadGuard("of the upgrades is missing: without governance a module is immutable"));
     }
+    if module.governance.contains(&GuardNode::Anyone) {
+        return Err(Reason::BadGuard("of the upgrades asks anyone: name roles"));
+    }
     if !module.governance.is_empty() {
         guard_tree(&module.governance, module.roles.len(), |_, _| {
             Err(Reason::BadGuard("of a module names roles only"))
@@ -204,6 +207,7 @@ pub(super) fn guard_tree(
             GuardNode::Party { place: p } => place(p, Held::Party)?,
             GuardNode::IfSome { place: p } => place(p, Held::PartyOption)?,
             GuardNode::After { place: p } | GuardNode::Before { place: p } => place(p, Held::Time)?,
+            GuardNode::Anyone => {}
             GuardNode::Role { role } if usize::from(*role) < roles => {}
             GuardNode::Role { role } => return Err(Reason::NoSuch { what: "role", index: (*role).into() }),
             GuardNode::AtLeast { k, of } => {

@@ -1555,6 +1555,10 @@ impl Asm {
                     let of = asm.items(")", |asm| asm.guard_node(locals, nodes))?.len();
                     nodes.push(GuardNode::AtLeast { k, of: asm.index(of)? });
                 }
+                "anyone" => {
+                    asm.expect(")")?;
+                    nodes.push(GuardNode::Anyone);
+                }
                 "after" | "before" | "ifsome" => {
                     let place = asm.place(locals)?;
                     asm.expect(")")?;
@@ -1567,7 +1571,7 @@ impl Asm {
                 _ => {
                     asm.pos -= 2;
                     return asm.expected(
-                        "all(...), any(...), atleast(k, ...), after(t), before(t), ifsome(p), @role or a party",
+                        "all(...), any(...), atleast(k, ...), anyone(), after(t), before(t), ifsome(p), @role or a party",
                     );
                 }
             }

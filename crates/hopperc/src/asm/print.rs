@@ -485,6 +485,7 @@ impl Printer<'_> {
             GuardNode::After { place } => format!("after({})", self.place(place, locals)),
             GuardNode::Before { place } => format!("before({})", self.place(place, locals)),
             GuardNode::IfSome { place } => format!("ifsome({})", self.place(place, locals)),
+            GuardNode::Anyone => "anyone()".to_owned(),
             GuardNode::AtLeast { .. } => String::new(),
         }
     }

@@ -269,6 +269,10 @@ fn function(dice: &mut Dice, module: &mut Module, index: usize, action: bool) ->
     }
     let result = if dice.one_in(2) { ty::UNIT } else { *dice.pick(&DATA) };
     let (by, authority) = match action {
+        true if dice.one_in(8) => {
+            let party = GuardNode::Party { place: Place { var: 0, path: vec![] } };
+            (vec![party, GuardNode::Anyone, GuardNode::AtLeast { k: 2, of: 2 }], vec![])
+        }
         true => (vec![GuardNode::Party { place: Place { var: 0, path: vec![] } }], vec![]),
         false => (vec![], vec![Place { var: 0, path: vec![] }]),
     };

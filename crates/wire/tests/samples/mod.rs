@@ -144,6 +144,8 @@ fn receipt() -> Receipt {
         command: CommandId(hash(5)),
         outcome: Outcome { code: OutcomeCode(35), text: "overdraft".into() },
         diff: hash(6),
+        cost: [1, 2, 3, 4, 5, 6],
+        result: vec![7],
     }
 }
 
