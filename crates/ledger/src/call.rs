@@ -213,7 +213,7 @@ fn supplies(state: &State, diff: &hopper::diff::Diff) -> Result<Vec<Write>, Refu
 
 fn failure(state: &State, call: &Call, unit: &Unit, abort: Abort, party: &Name) -> Failure {
     let classic = (call.module == cash::id()).then(|| cash::operation_of(call)).flatten();
-    let words = |operation: &Operation| cash::refusal_of(operation, &abort, party, state.supply());
+    let words = |operation: &Operation| cash::refusal_of(operation, &abort, party, state);
     let refusal = classic.as_ref().and_then(words).unwrap_or_else(|| {
         let action = action_name(unit, call.function);
         match &abort {

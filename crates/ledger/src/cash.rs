@@ -18,6 +18,7 @@ use crate::amount::Amount;
 use crate::operation::{Operation, PATH_ACCOUNTS_MAX, Transfer};
 use crate::outcome::Refusal;
 use crate::request::Call;
+use crate::state::State;
 
 /// The module's canonical bytes. `cargo run -p hopperc --example assemble` makes them of the text beside them.
 pub const MODULE: &[u8] = include_bytes!("../cash/bank.cash.module");
@@ -250,13 +251,16 @@ fn read_operation(function: u16, r: &mut Reader<'_>) -> Result<Option<Operation>
 
 /// In the words of the classic language, why the module refused one of its commands; `None` if it has no word for it.
 ///
-/// `party` sent the command, and `supply` was there before it.
-pub fn refusal_of(operation: &Operation, abort: &Abort, party: &Name, supply: Amount) -> Option<Refusal> {
+/// `party` sent the command, which found the tables in `state`.
+pub fn refusal_of(operation: &Operation, abort: &Abort, party: &Name, state: &State) -> Option<Refusal> {
     match abort {
         Abort::Fault(fault) => Some(match (operation, fault) {
+            (Operation::Transfer(transfer), Fault::RowMissing) => {
+                Refusal::UnknownAccount(transfer.path.iter().find(|name| state.account(name).is_none())?.clone())
+            }
             (Operation::Adjust { .. }, Fault::Unauthorized) => Refusal::NotTreasury(party.clone()),
             (Operation::Adjust { amount, negative: false, .. }, Fault::Overflow) => {
-                Refusal::SupplyCap { amount: *amount, supply }
+                Refusal::SupplyCap { amount: *amount, supply: state.supply() }
             }
             (Operation::Adjust { .. } | Operation::Transfer(_), Fault::RequirementFailed(0)) => Refusal::ZeroAmount,
             (Operation::Transfer(transfer), Fault::RequirementFailed(1)) => {

@@ -6,13 +6,16 @@ use std::time::Instant;
 
 use hopper::cost::Cost;
 use hopper::eval::{Call, World, run};
-use hopper::ir::Lineage;
+use hopper::ir::{Lineage, Module, Proofs};
 use hopper::library::Library;
 use hopper::state::{Memory, Row, RowKey};
 use hopper::value::{self, Value};
 use hopper::verify::deploy;
 use wire::{Hash, Name, SecretKey};
 
+/// `bank.cash`, as every ledger has it.
+const MODULE: &[u8] = include_bytes!("../../../ledger/cash/bank.cash.module");
+const PROOFS: &[u8] = include_bytes!("../../../ledger/cash/bank.cash.proofs");
 const ACCOUNTS: usize = 100_000;
 const TURNS: usize = 301;
 /// Of each in one turn.
@@ -60,9 +63,8 @@ fn median(mut of: Vec<f64>) -> f64 {
 }
 
 fn main() -> ExitCode {
-    let stock = hopperc::fuzz::stock();
-    let cash = &stock[0].module;
-    let proofs = hopperc::elaborate::elaborate(&Library::default(), cash).expect("cash is proved");
+    let cash = &Module::read(MODULE).expect("a module");
+    let proofs = Proofs::read(PROOFS).expect("proofs");
     let mut library = Library::default();
     let unit = deploy(&mut library, cash.clone(), &proofs).expect("cash is accepted");
     let accounts = unit.module.tables.iter().position(|t| t.name.as_str() == "accounts").expect("it has accounts");
@@ -71,7 +73,8 @@ fn main() -> ExitCode {
 
     let mut rows = Memory::default();
     for n in 0..ACCOUNTS {
-        let row = Value::fields([Value::fields([Value::Int(1 << 40)]), Value::Bool(false)]);
+        let coin = Value::fields([Value::Int(1 << 40)]);
+        let row = Value::fields([coin, Value::Party(name(n)), Value::Bool(false), Value::Bool(false)]);
         let key = value::to_bytes(&library.universe, table.key, &Value::Party(name(n)));
         let key = RowKey { lineage: table.of.lineage, table: table.of.index, key };
         rows.set(key, Some(Row::new(&library.universe, table.row, row)));
