@@ -8,7 +8,7 @@ use hopper::cost::Cost;
 use hopper::diff::check_writes;
 use hopper::eval::{self, read_arguments};
 use hopper::library::Unit;
-use hopper::state::Write as RowWrite;
+use hopper::state::{Rows, Write as RowWrite};
 use hopper::types::Nominal;
 use hopper::value::{self, Value};
 use wire::limits::RESULT_BYTES_MAX;
@@ -137,9 +137,10 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Runs a call against the rows as they are. Nothing is changed yet. With it, what it cost.
+/// Runs a call against the rows as they are, which are those of the state. Nothing is changed yet. With it, what it cost.
 pub(crate) fn run(
     state: &State,
+    contract_rows: &dyn Rows,
     call: &Call,
     prepared: Prepared,
     context: &Context<'_>,
@@ -167,7 +168,7 @@ pub(crate) fn run(
         function: call.function,
         args,
         universe,
-        rows: state.contract_rows(),
+        rows: contract_rows,
         world: &world,
         limit,
     });
@@ -190,7 +191,10 @@ pub(crate) fn run(
 }
 
 /// The supplies after what was minted and burned.
-fn supplies(state: &State, diff: &hopper::diff::Diff) -> Result<Vec<Write>, Refusal> {
+///
+/// # Errors
+/// If there were more of an asset than there may be.
+pub(crate) fn supplies(state: &State, diff: &hopper::diff::Diff) -> Result<Vec<Write>, Refusal> {
     let mut after: Vec<(Nominal, u128)> = Vec::new();
     for (asset, minted) in &diff.minted {
         let supply = state.supply_of(asset);

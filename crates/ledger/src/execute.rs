@@ -36,6 +36,7 @@ use crate::call::{self, Context, Effect, Failure, Prepared};
 use crate::diff::Diff;
 use crate::govern;
 use crate::outcome::Refusal;
+use crate::parallel::{self, Dirty, Guess, Workers};
 use crate::request::Request;
 use crate::root::{Proof, Tree};
 use crate::rules::{Rule, Rules, Standard};
@@ -84,7 +85,17 @@ enum Standing<'l> {
     Refused(Refusal),
     /// Refused, and recorded: its party signed it.
     Final(Refusal),
-    Ready(Request, Option<Prepared>),
+    Ready(Request, Planned),
+}
+
+/// What is known of the call in a request.
+enum Planned {
+    /// It is none.
+    Nothing,
+    /// It may run.
+    Call(Prepared),
+    /// It ran ahead of its turn, and that stands.
+    Done(Box<Guess>),
 }
 
 /// What a block has used up so far.
@@ -98,6 +109,8 @@ struct Used {
 struct Done {
     diff: Diff,
     result: Vec<u8>,
+    /// The diff's hash, if it is known.
+    hash: Option<Hash>,
 }
 
 /// The ledger: tables, root, receipts.
@@ -133,7 +146,22 @@ impl Ledger {
         first_index: Index,
         entries: &[VerifiedCommand],
     ) -> BlockResult {
-        self.execute_block_under::<Standard>(height, time, first_index, entries)
+        self.execute_block_under::<Standard>(height, time, first_index, entries, None)
+    }
+
+    /// The same, with calls run side by side where that makes no difference.
+    ///
+    /// # Panics
+    /// As [`Ledger::execute_block`].
+    pub fn execute_block_with(
+        &mut self,
+        height: Height,
+        time: Time,
+        first_index: Index,
+        entries: &[VerifiedCommand],
+        workers: &dyn Workers,
+    ) -> BlockResult {
+        self.execute_block_under::<Standard>(height, time, first_index, entries, Some(workers))
     }
 
     /// The same under rules of the caller's; for a simulator that takes one out.
@@ -146,6 +174,7 @@ impl Ledger {
         time: Time,
         first_index: Index,
         entries: &[VerifiedCommand],
+        workers: Option<&dyn Workers>,
     ) -> BlockResult {
         assert_eq!(first_index, self.next_index(), "blocks are executed in order, from the next index");
         assert!(height > self.height, "block {height} after block {}", self.height);
@@ -154,9 +183,17 @@ impl Ledger {
         self.time = time;
         let mut executed = Vec::with_capacity(entries.len());
         let mut used = Used::default();
+        let everybody = !R::keeps(Rule::OwnerSigns);
+        let mut guesses =
+            workers.map(|w| (parallel::guess(&self.state, time, everybody, entries, w).into_iter(), Dirty::default()));
         for command in entries {
             let index = self.next_index();
-            executed.push(self.execute::<R>(command, index, &mut used));
+            let guess = guesses.as_mut().and_then(|(guesses, dirty)| guesses.next()?.filter(|g| dirty.spares(g)));
+            let entry = self.execute::<R>(command, index, guess, &mut used);
+            if let Some((_, dirty)) = &mut guesses {
+                dirty.add(&entry.diff);
+            }
+            executed.push(entry);
         }
         let rows: Vec<Vec<Vec<u8>>> = executed
             .iter()
@@ -172,15 +209,21 @@ impl Ledger {
         BlockResult { entries: executed, state_root: self.state_root(), receipts_root: self.receipts_root() }
     }
 
-    fn execute<R: Rules>(&mut self, command: &VerifiedCommand, index: Index, used: &mut Used) -> Executed {
-        let mut done = Done { diff: Diff::default(), result: Vec::new() };
+    fn execute<R: Rules>(
+        &mut self,
+        command: &VerifiedCommand,
+        index: Index,
+        guess: Option<Guess>,
+        used: &mut Used,
+    ) -> Executed {
+        let mut done = Done { diff: Diff::default(), result: Vec::new(), hash: None };
         let mut cost = Cost::ZERO;
-        let (outcome, recorded) = match self.standing::<R>(command, self.time) {
+        let (outcome, recorded) = match self.standing::<R>(command, self.time, guess) {
             Standing::Repeated(first) => (Refusal::Repeated { first: first.index }.outcome(), false),
             Standing::Refused(refusal) => (refusal.outcome(), false),
             Standing::Final(refusal) => (refusal.outcome(), true),
             Standing::Ready(request, _) if !used.has_room(&request) => (Refusal::BlockFull.outcome(), false),
-            Standing::Ready(request, prepared) => {
+            Standing::Ready(request, planned) => {
                 let context = Context {
                     party: &command.party,
                     signers: &command.signers,
@@ -188,7 +231,7 @@ impl Ledger {
                     time: self.time,
                     everybody: !R::keeps(Rule::OwnerSigns),
                 };
-                let (result, spent) = self.carry_out(request, prepared, index, &context);
+                let (result, spent) = self.carry_out(request, planned, index, &context);
                 cost = spent;
                 used.cost = used.cost.plus(spent);
                 match result {
@@ -203,9 +246,10 @@ impl Ledger {
                 }
             }
         };
-        let Done { diff, result } = done;
+        let Done { diff, result, hash } = done;
         let (height, id) = (self.height, command.id());
-        let receipt = Receipt { index, height, command: id, outcome, diff: diff.hash(), cost: cost.0, result };
+        let hash = hash.unwrap_or_else(|| diff.hash());
+        let receipt = Receipt { index, height, command: id, outcome, diff: hash, cost: cost.0, result };
         // A result row is a receipt, and so is a leaf: one encoding serves both.
         let mut bytes = Vec::with_capacity(148 + receipt.outcome.text.len() + receipt.result.len());
         receipt.encode(&mut bytes);
@@ -235,21 +279,39 @@ impl Ledger {
     fn carry_out(
         &mut self,
         request: Request,
-        prepared: Option<Prepared>,
+        planned: Planned,
         index: Index,
         context: &Context<'_>,
     ) -> (Result<Done, Failure>, Cost) {
         let mut cost = flat_cost(&request);
-        let call = match (&request, prepared) {
-            (Request::Call(call) | Request::Note { then: Some(call), .. }, Some(prepared)) => {
-                let (effect, spent) = call::run(&self.state, call, prepared, context);
+        let mut hash = None;
+        let ran = match (&request, planned) {
+            (Request::Call(call) | Request::Note { then: Some(call), .. }, Planned::Call(prepared)) => {
+                Some(call::run(&self.state, self.state.contract_rows(), call, prepared, context))
+            }
+            (_, Planned::Done(guess)) => {
+                hash = guess.hash;
+                // How much there is of an asset may have changed since; that it could be too much is seen now.
+                let again = |mut effect: Effect| match call::supplies(&self.state, &effect.diff) {
+                    Ok(writes) => {
+                        effect.writes = writes;
+                        Ok(effect)
+                    }
+                    Err(refusal) => Err(refusal.into()),
+                };
+                Some((guess.result.and_then(again), guess.cost))
+            }
+            _ => None,
+        };
+        let call = match ran {
+            None => None,
+            Some((result, spent)) => {
                 cost = cost.plus(spent);
-                match effect {
+                match result {
                     Ok(effect) => Some(effect),
                     Err(failure) => return (Err(failure), cost),
                 }
             }
-            _ => None,
         };
         let state = &mut self.state;
         let writes = match request {
@@ -266,7 +328,7 @@ impl Ledger {
             Request::SetQuota { party, quota } => govern::set_quota(state, &party, quota, context),
         };
         match writes {
-            Ok(writes) => (Ok(self.put(writes, call)), cost),
+            Ok(writes) => (Ok(Done { hash, ..self.put(writes, call) }), cost),
             Err(refusal) => (Err(refusal.into()), cost),
         }
     }
@@ -287,11 +349,11 @@ impl Ledger {
         if taken_back {
             self.state.reload_code();
         }
-        Done { diff, result }
+        Done { diff, result, hash: None }
     }
 
     /// Checks 1 to 6, but for the room in the block.
-    fn standing<R: Rules>(&self, command: &VerifiedCommand, time: Time) -> Standing<'_> {
+    fn standing<R: Rules>(&self, command: &VerifiedCommand, time: Time, guess: Option<Guess>) -> Standing<'_> {
         let key = session_key(command);
         let sequence = command.sequence;
         let first = self.state.result(&key, sequence).filter(|_| R::keeps(Rule::AtMostOnce));
@@ -324,32 +386,39 @@ impl Ledger {
             }
             Some(_) => {}
         }
-        let request = match Request::from_payload(&command.payload) {
-            Ok(request) => request,
-            Err(e) => return Standing::Final(Refusal::PayloadUndecodable(e)),
-        };
-        let mut bound = flat_cost(&request);
-        let prepared = match &request {
-            Request::Call(call) | Request::Note { then: Some(call), .. } => {
-                match call::prepare(&self.state, call, time, false) {
-                    Ok(prepared) => {
-                        bound = bound.plus(prepared.bound);
-                        Some(prepared)
+        let (request, planned) = match guess {
+            Some(guess) => (guess.request.clone(), Planned::Done(Box::new(guess))),
+            None => {
+                let request = match Request::from_payload(&command.payload) {
+                    Ok(request) => request,
+                    Err(e) => return Standing::Final(Refusal::PayloadUndecodable(e)),
+                };
+                let planned = match &request {
+                    Request::Call(call) | Request::Note { then: Some(call), .. } => {
+                        match call::prepare(&self.state, call, time, false) {
+                            Ok(prepared) => Planned::Call(prepared),
+                            Err(refusal) => return Standing::Final(refusal),
+                        }
                     }
-                    Err(refusal) => return Standing::Final(refusal),
-                }
+                    _ => Planned::Nothing,
+                };
+                (request, planned)
             }
-            _ => None,
         };
         if let Some(quota) = self.state.quota(&command.party) {
             let spent = self.state.usage(&command.party).at(quota, time).spent;
             let left = Cost(std::array::from_fn(|n| quota.cost.0[n].saturating_sub(spent.0[n])));
+            let bound = match &planned {
+                Planned::Nothing => flat_cost(&request),
+                Planned::Call(prepared) => flat_cost(&request).plus(prepared.bound),
+                Planned::Done(guess) => guess.prepared.bound,
+            };
             if let Some((what, bound, left)) = call::above(&bound, &left) {
                 let party = command.party.clone();
                 return Standing::Refused(Refusal::QuotaExceeded { party, what, bound, left });
             }
         }
-        Standing::Ready(request, prepared)
+        Standing::Ready(request, planned)
     }
 
     /// What a node checks before it queues a command, with the time of the last block.
@@ -360,7 +429,7 @@ impl Ledger {
     /// # Errors
     /// The original receipt if the command was executed, or the outcome it would have if it were ordered now.
     pub fn admit(&self, command: &VerifiedCommand, block_time: Time) -> Result<(), Admission> {
-        match self.standing::<Standard>(command, block_time) {
+        match self.standing::<Standard>(command, block_time, None) {
             Standing::Repeated(receipt) => Err(Admission::Executed(receipt.clone())),
             Standing::Refused(refusal) | Standing::Final(refusal) => Err(Admission::Refused(refusal.outcome())),
             Standing::Ready(..) => Ok(()),

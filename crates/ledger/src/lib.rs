@@ -9,6 +9,7 @@
 //! * [`request`]: what a command asks for, and its canonical bytes (the payload of [`wire::Command`]).
 //! * [`execute`]: the order of checks, at most once, receipts. `govern` has the rules of parties, modules and quotas, `call`
 //!   those of calls, `world` what a contract may know of its command.
+//! * [`parallel`]: calls of a block side by side, with the same result.
 //! * [`modules`]: modules that were deployed. What they may do is the business of [`hopper`].
 //! * [`cash`]: module `bank.cash`, which is there from genesis; [`operation`] and [`classic`] are the classic commands, a front
 //!   to it: typed, and as text. [`amount`] are its quantities: a count of the smallest unit, six decimals.
@@ -39,6 +40,7 @@ mod lookup;
 pub mod modules;
 pub mod operation;
 pub mod outcome;
+pub mod parallel;
 pub mod query;
 pub mod request;
 pub mod root;

@@ -181,7 +181,7 @@ impl Ledger {
             Ok(prepared) => prepared,
             Err(refusal) => return nothing(refusal.outcome(), Vec::new(), Cost::ZERO),
         };
-        let (effect, cost) = call::run(state, call, prepared, &context);
+        let (effect, cost) = call::run(state, state.contract_rows(), call, prepared, &context);
         match effect {
             Err(failure) => nothing(failure.refusal.outcome(), failure.result, cost),
             Ok(effect) => Ran {

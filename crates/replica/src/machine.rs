@@ -572,7 +572,7 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         self.engine.check_committed_claim(header)?;
         self.index.committed(header.height, block.digest);
         let mut result =
-            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries);
+            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries, None);
         self.engine.on_executed(Executed {
             height: header.height,
             state_root: result.state_root,

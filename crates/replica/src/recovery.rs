@@ -211,7 +211,7 @@ impl Pass<'_> {
             return Err(OpenError::Diverged(consensus::HaltReason::LogDiffers { height: header.height, found }));
         }
         let result =
-            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries);
+            self.ledger.execute_block_under::<R>(header.height, header.time, header.first_index, &block.entries, None);
         let executed =
             Executed { height: header.height, state_root: result.state_root, receipts_root: result.receipts_root };
         self.executed.insert(header.height, executed);
