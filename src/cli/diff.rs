@@ -43,14 +43,20 @@ pub(crate) fn guard(value: &Value) -> Option<Guard> {
     Some(Guard::Threshold { k: value.get("k")?.as_u64()?.try_into().ok()?, keys: keys.collect::<Option<_>>()? })
 }
 
+/// One line per changed row of the ledger's own tables.
+pub(crate) fn render_own(diff: &Diff) -> Vec<String> {
+    diff.changes().iter().map(line).collect()
+}
+
 /// One line per changed row, and one per event.
 pub(crate) fn render(diff: &Diff) -> Vec<String> {
     let contract = diff.contract();
     let rows = contract.changes.iter().map(row_line);
-    let events = contract.events.iter().filter(|e| e.module != cash::id()).map(|event| {
-        format!("event {} of module {}, {} bytes", event.event, event.module.0.short(), event.args.len())
-    });
-    rows.chain(diff.changes().iter().map(line)).chain(events).collect()
+    let events =
+        contract.events.iter().filter(|e| e.module != cash::id()).map(|event| {
+            format!("event {} of module {}, {} bytes", event.event, event.module.0.short(), event.args.len())
+        });
+    rows.chain(render_own(diff)).chain(events).collect()
 }
 
 fn step(key: &str, before: &str, after: &str) -> String {

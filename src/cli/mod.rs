@@ -17,6 +17,7 @@ mod answer;
 mod ceiling;
 mod client;
 mod connection;
+mod contract;
 mod demo;
 mod diff;
 mod genesis;
@@ -57,6 +58,8 @@ enum Verb {
     Client(client::Client),
     Submit(submit::Submit),
     Query(query::Query),
+    #[command(subcommand)]
+    Contract(contract::Contract),
     Status(status::Status),
     Verify(verify::Verify),
     Replay(replay::Replay),
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Client(verb) => verb.run(),
         Verb::Submit(verb) => verb.run(),
         Verb::Query(verb) => verb.run(),
+        Verb::Contract(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Replay(verb) => verb.run(),

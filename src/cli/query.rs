@@ -90,8 +90,9 @@ async fn command(http: &HttpClient, id: &CommandId, trust: &Trust<'_>) -> Result
     let path = format!("/v1/commands/{id}");
     let told = fetch(http, &path, trust, |mut value| {
         if let (Trust::Agreed(_), Some(fields)) = (trust, value.as_object_mut()) {
-            fields
-                .retain(|name, _| ["id", "state", "index", "height", "outcome", "diff_hash"].contains(&name.as_str()));
+            fields.retain(|name, _| {
+                ["id", "state", "index", "height", "outcome", "diff_hash", "cost", "result"].contains(&name.as_str())
+            });
         }
         value
     });
@@ -181,8 +182,7 @@ mod tests {
 
     #[test]
     fn answers_print_as_juno_did() {
-        let account =
-            json!({"name":"A","owner":"alice","balance":{"exact":"201%2","decimal":"100.5"},"pass_through":false});
+        let account = json!({"name":"A","owner":"alice","balance":{"exact":"201%2","decimal":"100.5"},"pass_through":false,"frozen":false});
         let name = Name::new("A").unwrap();
         let one = read(&Question::Account(name.clone()), Some(account.clone())).unwrap();
         assert_eq!(classic::answer_text(&one), "Just (201 % 2)");

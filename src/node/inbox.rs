@@ -47,11 +47,17 @@ pub enum Request {
     Find(Vec<CommandId>, oneshot::Sender<Vec<Option<Receipt>>>),
 }
 
+/// What running a call weighs beside rows that are read.
+const RUN_ROWS: usize = 1000;
+
 impl Request {
     /// Rows it reads, at most.
     fn rows(&self) -> usize {
         match self {
             Request::Query(ledger::Query::Accounts { limit, .. }, _) => (*limit).min(ledger::query::ACCOUNTS_PAGE_MAX),
+            Request::Query(ledger::Query::Modules { limit, .. }, _) => (*limit).min(ledger::query::MODULES_PAGE_MAX),
+            // As much work as the dearest command.
+            Request::Query(ledger::Query::Run { .. }, _) => RUN_ROWS,
             Request::Query(..) => 1,
             Request::Find(ids, _) => ids.len(),
         }

@@ -165,9 +165,8 @@ impl Memory {
     ) -> impl Iterator<Item = (&'m [u8], &'m Row)> + use<'m> {
         let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(Key::new(key)));
         let rows = self.tables.get(&(*lineage, table));
-        rows.into_iter().flat_map(move |rows| {
-            rows.range((from.clone(), Bound::Unbounded)).map(|(key, row)| (&*key.bytes, row))
-        })
+        rows.into_iter()
+            .flat_map(move |rows| rows.range((from.clone(), Bound::Unbounded)).map(|(key, row)| (&*key.bytes, row)))
     }
 
     /// How many rows a table has.

@@ -2,4 +2,5 @@
 pub mod asm;
 pub mod elaborate;
 pub mod fuzz;
+pub mod literal;
 pub mod prove;

@@ -74,9 +74,8 @@ pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Res
         return Err(Refusal::UnknownAction { module: unit.module.name.to_string(), function: call.function });
     }
     let info = &unit.functions[usize::from(call.function)];
-    let args = read_arguments(&code.library().universe, info, &call.args).map_err(|why| {
-        Refusal::ArgumentsUndecodable { action: action_name(unit, call.function), why }
-    })?;
+    let args = read_arguments(&code.library().universe, info, &call.args)
+        .map_err(|why| Refusal::ArgumentsUndecodable { action: action_name(unit, call.function), why })?;
     let bound = bound(unit, call.function, &args);
     if let Some((what, bound, most)) = above(&bound, &COMMAND_COST_MAX) {
         return Err(Refusal::CostTooHigh { action: action_name(unit, call.function), what, bound, most });
@@ -88,7 +87,9 @@ pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Res
 pub(crate) fn bound(unit: &Unit, function: u16, args: &[Value]) -> Cost {
     unit.functions[usize::from(function)].bound.evaluate(|size| match size {
         Size::Length(n) => args.get(usize::from(n)).and_then(Value::length).unwrap_or(0) as u64,
-        Size::Value(n) => args.get(usize::from(n)).and_then(Value::int).map_or(0, |v| u64::try_from(v).unwrap_or(u64::MAX)),
+        Size::Value(n) => {
+            args.get(usize::from(n)).and_then(Value::int).map_or(0, |v| u64::try_from(v).unwrap_or(u64::MAX))
+        }
     })
 }
 
@@ -201,7 +202,8 @@ pub(crate) fn supplies(state: &State, diff: &hopper::diff::Diff) -> Result<Vec<W
         // Before what is burned in the same command is taken off.
         let sum = supply.checked_add(*minted).and_then(Amount::from_units);
         let amount = Amount::from_units(*minted).unwrap_or(Amount::MAX);
-        let sum = sum.ok_or(Refusal::SupplyCap { amount, supply: Amount::from_units(supply).unwrap_or(Amount::MAX) })?;
+        let sum =
+            sum.ok_or(Refusal::SupplyCap { amount, supply: Amount::from_units(supply).unwrap_or(Amount::MAX) })?;
         after.push((*asset, sum.units()));
     }
     for (asset, burned) in &diff.burned {

@@ -337,8 +337,7 @@ mod tests {
     fn rows_are_read_as_the_module_writes_them() {
         let universe = &GENESIS.0.universe;
         let owner = Name::new("bank-a").unwrap();
-        let account =
-            AccountRow { balance: Amount::MAX, owner: owner.clone(), pass_through: true, frozen: false };
+        let account = AccountRow { balance: Amount::MAX, owner: owner.clone(), pass_through: true, frozen: false };
         let ty = unit().tables[usize::from(ACCOUNTS)].row;
         let value = value::from_bytes(universe, ty, &account.to_bytes()).unwrap();
         let row = Row::new(universe, ty, value);

@@ -113,11 +113,7 @@ pub fn parse(text: &str) -> Result<Classic, ClassicError> {
         "RotateKeys" => Operation::Other(Request::RotateKeys { guard: guard(&mut scan)? }),
         word => {
             let party = word.ends_with("Party") || word == "SetQuota";
-            let name = scan.name(if party { 
-                "the name of a party"
-            } else {
-                "the name of an account"
-            })?;
+            let name = scan.name(if party { "the name of a party" } else { "the name of an account" })?;
             match word {
                 "CreateAccount" => Operation::CreateAccount { name },
                 "AdjustAccount" => {
@@ -473,7 +469,11 @@ pub fn answer_text(answer: &Answer) -> String {
         Answer::Ran(ran) if ran.outcome.is_applied() => ran.result_text.clone(),
         Answer::Ran(ran) => ran.outcome.to_string(),
         Answer::Module(None) => "Nothing".to_owned(),
-        Answer::Module(Some(row)) => format!("{:?}, {} bytes", row.status, row.module.len()),
+        Answer::Module(Some((row, _))) => format!("{:?}, {} bytes", row.status, row.module.len()),
+        Answer::Modules { modules, .. } => {
+            let lines: Vec<String> = modules.iter().map(|m| format!("{} {}", m.name, m.id.0)).collect();
+            lines.join("\n")
+        }
         Answer::Supply(supply) => spaced(*supply),
         Answer::Note(None) | Answer::Result(None) | Answer::Command(None) => "Nothing".to_owned(),
         Answer::Note(Some(note)) => String::from_utf8_lossy(&note.data).into_owned(),

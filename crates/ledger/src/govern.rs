@@ -110,7 +110,9 @@ pub(crate) fn deploy(
     }
     match (&module.replaces, upgrade) {
         (None, true) => return Err(Refusal::ModuleRefused("it replaces nothing; deploy it".to_owned())),
-        (Some(_), false) => return Err(Refusal::ModuleRefused("it replaces a version; announce an upgrade".to_owned())),
+        (Some(_), false) => {
+            return Err(Refusal::ModuleRefused("it replaces a version; announce an upgrade".to_owned()));
+        }
         _ => {}
     }
     check_imports(state, &module, context)?;

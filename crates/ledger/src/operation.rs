@@ -156,7 +156,10 @@ mod tests {
             Call { function: 12, ..call.clone() },
             Call { limit: Some(hopper::cost::Cost::ZERO), ..call.clone() },
             Call { args: vec![1], ..call.clone() },
-            Call { args: cash::transfer_call(&Transfer { path: vec![name("A")], ..transfer.clone() }).args, ..call.clone() },
+            Call {
+                args: cash::transfer_call(&Transfer { path: vec![name("A")], ..transfer.clone() }).args,
+                ..call.clone()
+            },
             Call { module: hopper::ir::ModuleId(wire::Hash::ZERO), ..call },
         ] {
             let request = Request::Call(other);

@@ -323,7 +323,9 @@ pub enum Refusal {
         most: u64,
     },
     /// See [`Code::QuotaExceeded`].
-    #[error("the quota of party \"{party}\" has {left} {what} left, the command could take {bound}; wait for the next window")]
+    #[error(
+        "the quota of party \"{party}\" has {left} {what} left, the command could take {bound}; wait for the next window"
+    )]
     QuotaExceeded {
         /// The party.
         party: Name,

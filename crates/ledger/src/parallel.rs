@@ -80,7 +80,8 @@ pub(crate) struct Dirty {
 impl Dirty {
     /// Takes note of what a command changed.
     pub fn add(&mut self, diff: &Diff) {
-        self.everything |= diff.changes().iter().any(|c| !matches!(c.table, crate::Table::Notes | crate::Table::Supply));
+        self.everything |=
+            diff.changes().iter().any(|c| !matches!(c.table, crate::Table::Notes | crate::Table::Supply));
         for change in &diff.contract().changes {
             self.tables.insert((change.key.lineage, change.key.table));
             self.rows.insert(change.key.clone());
@@ -119,8 +120,7 @@ fn one(state: &State, time: Time, everybody: bool, command: &VerifiedCommand) ->
     let Request::Call(call) = &request else { return None };
     let prepared = call::prepare(state, call, time, false).ok()?;
     let watched = Watched { rows: state.contract_rows(), seen: RefCell::default() };
-    let context =
-        Context { party: &command.party, signers: &command.signers, command: command.id(), time, everybody };
+    let context = Context { party: &command.party, signers: &command.signers, command: command.id(), time, everybody };
     let (result, cost) = call::run(state, &watched, call, prepared.clone(), &context);
     // What it says depends on how much of an asset there is when its turn comes.
     if result.as_ref().is_err_and(|f| matches!(f.refusal, Refusal::SupplyCap { .. } | Refusal::NotConserved(_))) {

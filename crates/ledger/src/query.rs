@@ -1,19 +1,23 @@
 //! Reads. A query is no log entry: it is answered from one replica's tables, at the height it has executed. What the
 //! answer is worth (local, proven by a certified root, linearizable) is the replica's business.
 
+use std::ops::Bound;
+
 use hopper::cost::Cost;
-use hopper::ir::{FunctionKind, ModuleId};
+use hopper::ir::{FunctionKind, Lineage, ModuleId};
 use wire::{CommandId, Guard, Hash, Height, Index, Name, Outcome, PublicKey, Receipt, Time};
 
 use crate::amount::Amount;
-use crate::execute::Ledger;
 use crate::call::{self, Context};
 use crate::cash::AccountRow;
 use crate::diff::Diff;
-use crate::modules::ModuleRow;
-use crate::request::Call;
+use crate::execute::Ledger;
+use crate::modules::{LineageRow, ModuleRow};
+use crate::request::{Call, Status};
 use crate::state::NoteRow;
 
+/// Modules in one answer, at most.
+pub const MODULES_PAGE_MAX: usize = 1000;
 /// Accounts in one answer, at most.
 pub const ACCOUNTS_PAGE_MAX: usize = 1000;
 
@@ -48,6 +52,13 @@ pub enum Query {
     Command(CommandId),
     /// Counts and heights.
     Totals,
+    /// Modules, by ascending id.
+    Modules {
+        /// Only those after this one.
+        after: Option<ModuleId>,
+        /// So many at most, and never more than [`MODULES_PAGE_MAX`].
+        limit: usize,
+    },
     /// A module that was deployed.
     Module(ModuleId),
     /// Runs a view, or an action without effect: what it would do if it came next.
@@ -59,6 +70,23 @@ pub enum Query {
         /// What.
         call: Call,
     },
+}
+
+/// A module in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleSummary {
+    /// Its id.
+    pub id: ModuleId,
+    /// Its name: a hint, anybody can deploy a module of any name.
+    pub name: String,
+    /// The id of its lineage's first version.
+    pub lineage: Lineage,
+    /// True if no later version replaces it.
+    pub newest: bool,
+    /// The first block's time at which it is in force.
+    pub live_from: Time,
+    /// How much of it may be used.
+    pub status: Status,
 }
 
 /// What a view gave, or an action would do.
@@ -136,8 +164,15 @@ pub enum Answer {
     Command(Option<Receipt>),
     /// Counts and heights.
     Totals(Totals),
-    /// The module, if there is one.
-    Module(Option<ModuleRow>),
+    /// A page of modules.
+    Modules {
+        /// By ascending id.
+        modules: Vec<ModuleSummary>,
+        /// True if there are more after the last.
+        more: bool,
+    },
+    /// The module with who has its roles, if there is one.
+    Module(Option<(ModuleRow, LineageRow)>),
     /// What came of a run.
     Ran(Box<Ran>),
 }
@@ -147,9 +182,7 @@ impl Ledger {
     pub fn query(&self, query: &Query) -> Answer {
         let state = self.state();
         match query {
-            Query::Account(name) => {
-                Answer::Account(state.account(name).map(|row| Account { name: name.clone(), row }))
-            }
+            Query::Account(name) => Answer::Account(state.account(name).map(|row| Account { name: name.clone(), row })),
             Query::Accounts { after, limit } => self.accounts_after(after.as_ref(), *limit),
             Query::Party(name) => Answer::Party(state.party(name).map(|row| (name.clone(), row.guard.clone()))),
             Query::Supply => Answer::Supply(state.supply()),
@@ -159,15 +192,39 @@ impl Ledger {
             }
             Query::Command(id) => Answer::Command(self.receipt_of(id).cloned()),
             Query::Totals => Answer::Totals(self.totals()),
-            Query::Module(id) => Answer::Module(state.modules().get(id).cloned()),
+            Query::Modules { after, limit } => self.modules_after(after.as_ref(), *limit),
+            Query::Module(id) => Answer::Module(state.modules().get(id).map(|row| {
+                let lineage = state.code().unit(id).and_then(|unit| state.lineage(&unit.lineage));
+                (row.clone(), lineage.cloned().unwrap_or_default())
+            })),
             Query::Run { party, signers, call } => Answer::Ran(Box::new(self.dry_run(party, signers.as_deref(), call))),
         }
+    }
+
+    fn modules_after(&self, after: Option<&ModuleId>, limit: usize) -> Answer {
+        let (state, code) = (self.state(), self.state().code());
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = state.modules().range((from, Bound::Unbounded));
+        let summary = |(id, row): (&ModuleId, &ModuleRow)| {
+            let unit = code.unit(id)?;
+            Some(ModuleSummary {
+                id: *id,
+                name: unit.module.name.to_string(),
+                lineage: unit.lineage,
+                newest: code.head(&unit.lineage).is_some_and(|head| head.id == *id),
+                live_from: row.live_from,
+                status: row.status,
+            })
+        };
+        let modules = rows.by_ref().take(limit.min(MODULES_PAGE_MAX)).filter_map(summary).collect();
+        Answer::Modules { modules, more: rows.next().is_some() }
     }
 
     /// Runs a view, or an action without effect.
     fn dry_run(&self, party: &Name, signers: Option<&[PublicKey]>, call: &Call) -> Ran {
         let (state, time) = (self.state(), self.time());
-        let nothing = |outcome, result, cost| Ran { outcome, result, result_text: String::new(), diff: Diff::default(), cost };
+        let nothing =
+            |outcome, result, cost| Ran { outcome, result, result_text: String::new(), diff: Diff::default(), cost };
         let unit = state.code().unit(&call.module);
         let kind = unit.and_then(|u| u.module.functions.get(usize::from(call.function))).map(|f| f.kind);
         let context = Context {

@@ -260,10 +260,8 @@ mod tests {
         for n in (0..500u32).rev() {
             let row = n.to_be_bytes();
             bit_by_bit.update([(Table::Rows, row.as_slice(), Some(b"other".as_slice()))]);
-            bit_by_bit.update([
-                (Table::Rows, row.as_slice(), None),
-                (Table::Rows, row.as_slice(), Some(row.as_slice())),
-            ]);
+            bit_by_bit
+                .update([(Table::Rows, row.as_slice(), None), (Table::Rows, row.as_slice(), Some(row.as_slice()))]);
         }
         assert_eq!(whole, bit_by_bit);
         assert_ne!(filled(499).root(), whole.root());

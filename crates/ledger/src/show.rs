@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use hopper::abort::Abort;
+use hopper::diff::{Bytes, Diff};
 use hopper::ir::Signal;
-use hopper::library::Unit;
+use hopper::library::{INSTANCES, Library, Unit};
+use hopper::state::RowKey;
 use hopper::types::{Kind, Ty, Universe};
 use hopper::value::{self, Value};
 use wire::Reader;
@@ -50,6 +52,71 @@ pub fn abort_text(code: &Code, abort: &Abort) -> String {
             }
         }
     }
+}
+
+/// What a contract changed, field by field: `bank.cash accounts[A].balance.amount: 100 -> 70`; then events. Rows of modules that
+/// are not in the library are given in bytes.
+pub fn changes_text(library: &Library, diff: &Diff) -> Vec<String> {
+    let mut lines = Vec::new();
+    for change in &diff.changes {
+        let RowKey { lineage, table, key } = &change.key;
+        let head = library.heads.get(lineage).and_then(|id| library.units.get(id));
+        let found = head.and_then(|unit| {
+            let (info, name) = match table.checked_sub(INSTANCES) {
+                None => (unit.tables.get(usize::from(*table))?, &unit.module.tables.get(usize::from(*table))?.name),
+                Some(n) => (unit.protocols.get(usize::from(n))?, &unit.module.protocols.get(usize::from(n))?.name),
+            };
+            let universe = &library.universe;
+            let key = value::from_bytes(universe, info.key, key).ok()?;
+            let row = |bytes: &Option<Bytes>| match bytes {
+                None => Some(None),
+                Some(bytes) => value::from_bytes(universe, info.row, bytes).ok().map(Some),
+            };
+            let at = format!("{} {name}[{}]", unit.module.name, value_text(universe, info.key, &key));
+            fields(universe, info.row, at, row(&change.before)?.as_ref(), row(&change.after)?.as_ref(), &mut lines);
+            Some(())
+        });
+        if found.is_none() {
+            let size = |bytes: &Option<Bytes>| bytes.as_ref().map_or("-".to_owned(), |b| format!("{} bytes", b.len()));
+            let at = format!("{}/{table}[{}]", lineage.0.short(), wire::hash::encode_hex(key));
+            lines.push(format!("{at}: {} -> {}", size(&change.before), size(&change.after)));
+        }
+    }
+    for event in &diff.events {
+        let unit = library.units.get(&event.module);
+        lines.push(match unit.and_then(|u| Some((u, u.module.events.get(usize::from(event.event))?))) {
+            Some((unit, signal)) => {
+                let fields = fields_text(&library.universe, unit, signal, &event.args);
+                format!("{} {}{fields}", unit.module.name, signal.name)
+            }
+            None => format!("event {} of {}, {} bytes", event.event, event.module.0.short(), event.args.len()),
+        });
+    }
+    lines
+}
+
+/// The places in which two values differ.
+fn fields(
+    universe: &Universe,
+    ty: Ty,
+    at: String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    lines: &mut Vec<String>,
+) {
+    if before == after {
+        return;
+    }
+    if let (Some(Value::Fields(a)), Some(Value::Fields(b))) = (before, after)
+        && let Kind::Record(_, shape) | Kind::Asset { shape, .. } = universe.kind(ty)
+    {
+        for ((field, a), b) in shape.fields.iter().zip(a.iter()).zip(b.iter()) {
+            fields(universe, field.1, format!("{at}.{}", field.0), Some(a), Some(b), lines);
+        }
+        return;
+    }
+    let text = |value: Option<&Value>| value.map_or("-".to_owned(), |v| value_text(universe, ty, v));
+    lines.push(format!("{at}: {} -> {}", text(before), text(after)));
 }
 
 /// Values nest no deeper than types, which do not nest deeply.
@@ -145,6 +212,40 @@ mod tests {
         }
         let abort = Abort::Error { module: cash::id(), error: 4, args };
         assert_eq!(abort_text(&code, &abort), "bank.cash: Overdraft { account: A, balance: 5, need: 10 }");
+    }
+
+    #[test]
+    fn changes_are_told_field_by_field() {
+        let code = Code::genesis();
+        let row = |units: u128, frozen: bool| {
+            let owner = Name::new("bank-a").unwrap();
+            let balance = crate::Amount::from_units(units).unwrap();
+            Some(Bytes::from(cash::AccountRow { balance, owner, pass_through: false, frozen }.to_bytes()))
+        };
+        let change = |name: &str, before, after| hopper::diff::Change {
+            key: cash::account_key(&Name::new(name).unwrap()),
+            before,
+            after,
+        };
+        let mut args = [Name::new("A").unwrap().to_bytes(), Name::new("B").unwrap().to_bytes()].concat();
+        args.extend_from_slice(&30u128.to_be_bytes()[4..]);
+        let diff = Diff {
+            changes: vec![change("A", row(100, false), row(70, true)), change("B", None, row(30, false))],
+            events: vec![hopper::diff::Event { module: cash::id(), event: 0, args }],
+            ..Diff::default()
+        };
+        assert_eq!(
+            changes_text(code.library(), &diff),
+            [
+                "bank.cash accounts[A].balance.amount: 100 -> 70",
+                "bank.cash accounts[A].frozen: false -> true",
+                "bank.cash accounts[B]: - -> Account { balance: Coin { amount: 30 }, owner: bank-a, passes: false, \
+                 frozen: false }",
+                "bank.cash Transferred { from: A, to: B, n: 30 }",
+            ]
+        );
+        let foreign = changes_text(&Library::default(), &diff);
+        assert!(foreign[0].ends_with("bytes -> 24 bytes"), "{foreign:?}");
     }
 
     #[test]

@@ -234,9 +234,8 @@ fn modules_are_deployed_once_with_their_roles_and_judged() {
     bank.applied("a", &[1], deploy(&["a", "b"], &other));
 
     // No more than four in a block: each costs the verifier time.
-    let entries: Vec<_> = (0..6)
-        .map(|n| command("a", 5000 + n, &[1], &Operation::from(deploy(&["a", "b"], &other))))
-        .collect();
+    let entries: Vec<_> =
+        (0..6).map(|n| command("a", 5000 + n, &[1], &Operation::from(deploy(&["a", "b"], &other)))).collect();
     let codes: Vec<u16> =
         block(&mut bank.bench.ledger, &entries).entries.iter().map(|e| e.receipt.outcome.code.0).collect();
     assert_eq!(codes, [72, 72, 72, 72, 56, 56]);
@@ -509,7 +508,10 @@ fn allowances_and_freezing() {
     let request = freeze(&bank, true);
     bank.refused("treasury", &[TREASURY_KEY], request.clone(), Code::Unauthorized);
     bank.applied("admin", &[ADMIN_KEY], request);
-    assert_eq!(bank.bench.refused("a", &[1], "transfer(A->B, 1%1)", Code::ContractError), "bank.cash: Frozen { account: A }");
+    assert_eq!(
+        bank.bench.refused("a", &[1], "transfer(A->B, 1%1)", Code::ContractError),
+        "bank.cash: Frozen { account: A }"
+    );
     let request = spend(&bank, 1);
     bank.refused("b", &[2], request, Code::ContractError);
     bank.bench.applied("treasury", &[TREASURY_KEY], "AdjustAccount A 1%1");
@@ -569,4 +571,3 @@ fn every_row_is_proven_against_the_state_root() {
     assert_eq!(tables.len(), ledger::Table::ALL.len() - 1, "all but notes: {tables:?}");
     assert_eq!(ledger::root::Tree::of(ledger.state()).root(), ledger.state_root());
 }
-

@@ -108,7 +108,9 @@ proptest! {
 /// The test above would mean little if no guess stood.
 #[test]
 fn conflicts_and_none() {
-    for (path, applied) in [("transfer(A10->A11, 30%1000000)", [true, false]), ("transfer(A20->A21, 30%1000000)", [true, true])] {
+    for (path, applied) in
+        [("transfer(A10->A11, 30%1000000)", [true, false]), ("transfer(A20->A21, 30%1000000)", [true, true])]
+    {
         let (mut in_order, mut guessed) = (start(), start());
         let party = if path.contains("A20") { ("p2", 2) } else { ("p1", 1) };
         let entries = [

@@ -53,10 +53,10 @@ pub fn cost(cost: &[u64; 6]) -> Value {
     })
 }
 
-/// The rows that a command changed: those of the ledger's own tables, then those of contracts.
+/// The rows that a command changed: those of contracts, then those of the ledger's own tables.
 pub fn changes(diff: &Diff) -> Value {
     let contract = diff.contract().changes.iter().map(row_of_contract);
-    diff.changes().iter().map(change).chain(contract).collect()
+    contract.chain(diff.changes().iter().map(change)).collect()
 }
 
 /// What a command did beside changing rows.
@@ -66,8 +66,7 @@ pub fn effects(diff: &Diff) -> Value {
         amounts.iter().map(one).collect()
     };
     let contract = diff.contract();
-    let event =
-        |e: &Event| json!({ "module": e.module.0.to_string(), "event": e.event, "args": encode_hex(&e.args) });
+    let event = |e: &Event| json!({ "module": e.module.0.to_string(), "event": e.event, "args": encode_hex(&e.args) });
     json!({
         "minted": amounts(&contract.minted),
         "burned": amounts(&contract.burned),
@@ -152,9 +151,9 @@ fn key(table: Table, bytes: &[u8]) -> Value {
     let readable = match table {
         Table::Parties | Table::Quotas | Table::Usage => Name::from_bytes(bytes).ok().map(|name| name.to_string()),
         Table::Notes => Index::from_bytes(bytes).ok().map(|index| index.to_string()),
-        Table::Supply => <(Lineage, u16)>::from_bytes(bytes)
-            .ok()
-            .map(|(lineage, index)| asset_name(&Nominal { lineage, index })),
+        Table::Supply => {
+            <(Lineage, u16)>::from_bytes(bytes).ok().map(|(lineage, index)| asset_name(&Nominal { lineage, index }))
+        }
         Table::Rows | Table::Sessions | Table::Results | Table::Modules | Table::Lineages => None,
     };
     readable.unwrap_or_else(|| encode_hex(bytes)).into()

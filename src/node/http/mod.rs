@@ -6,6 +6,7 @@
 
 mod answers;
 mod commands;
+mod contracts;
 mod error;
 mod reads;
 mod server;
@@ -78,6 +79,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/parties/{name}", get(reads::party))
         .route("/v1/notes/{index}", get(reads::note))
         .route("/v1/supply", get(reads::supply))
+        .route("/v1/modules", get(contracts::modules))
+        .route("/v1/modules/{id}", get(contracts::module))
+        .route("/v1/run", post(contracts::run))
         .route("/v1/totals", get(reads::totals))
         .route("/v1/status", get(reads::status))
         .route("/v1/evidence", get(reads::evidence))

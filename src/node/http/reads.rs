@@ -44,7 +44,8 @@ impl Api {
         }
     }
 
-    async fn query(&self, headers: &HeaderMap, question: Question) -> Result<Answer, ApiError> {
+    /// Puts a question to the replica, for somebody who may read.
+    pub async fn query(&self, headers: &HeaderMap, question: Question) -> Result<Answer, ApiError> {
         self.check_reader(headers)?;
         let (sender, receiver) = oneshot::channel();
         self.ask(Request::Query(question, sender), receiver).await
@@ -56,11 +57,11 @@ impl Api {
 }
 
 /// The ledger answers each question with the variant of its name.
-fn mismatch() -> ApiError {
+pub fn mismatch() -> ApiError {
     ApiError::unavailable("the replica gave an answer to another question; report this as a fault of the program")
 }
 
-fn parse_name(text: &str) -> Result<Name, ApiError> {
+pub fn parse_name(text: &str) -> Result<Name, ApiError> {
     Name::new(text).map_err(|why| ApiError::bad_request("bad_name", why.to_string()))
 }
 

@@ -1,0 +1,410 @@
+//! `juno contract`: modules on the ledger, and calls of them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use client::{Done, Verdict};
+use hopper::cost::Cost;
+use hopper::ir::{FunctionKind, ModuleId};
+use hopper::library::{Library, Unit};
+use hopper::value;
+use ledger::request::{Call, Deployment, Request, Status};
+use ledger::{Operation, show};
+use serde_json::{Value, json};
+use wire::hash::{decode_hex_bytes, encode_hex};
+use wire::{Decode, Encode, Name};
+
+use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
+
+mod modules;
+mod source;
+
+/// Contracts: check, deploy, upgrade and seal modules; call actions, ask views, try actions without effect.
+#[derive(Subcommand)]
+pub(crate) enum Contract {
+    /// Assemble, prove and verify a module; print what each function costs at most.
+    Check(Check),
+    /// Deploy the first version of a module.
+    Deploy(Deploy),
+    /// Announce a version that replaces the newest one; it is in force after the delay that the one in force promises.
+    Upgrade(Deploy),
+    /// Let less of a version be used, or take back one that is not in force yet.
+    Seal(Seal),
+    /// Call an action.
+    Call(CallArgs),
+    /// Ask a view, or try an action without effect.
+    Try(CallArgs),
+    /// List the modules that are deployed, or print one.
+    Show(Show),
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The module, as textual IR.
+    file: PathBuf,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Deploy {
+    /// The module, as textual IR.
+    file: PathBuf,
+    /// Who has a role, ROLE=PARTY; once for each role that is new.
+    #[arg(long = "role", value_name = "ROLE=PARTY")]
+    roles: Vec<String>,
+    #[command(flatten)]
+    sign: SignArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Seal {
+    /// The version: its id, the beginning of it, or its name.
+    module: String,
+    /// How much of it may still be used.
+    status: SealTo,
+    #[command(flatten)]
+    sign: SignArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SealTo {
+    /// By modules that import it, not by commands.
+    Blessed,
+    /// Not at all, nor what imports it.
+    Sealed,
+}
+
+#[derive(Args)]
+pub(crate) struct CallArgs {
+    /// The module: its id, the beginning of it, or its name.
+    module: String,
+    /// The action or view.
+    function: String,
+    /// The arguments, as their types have them: 5, 1.50, alice, "a text", 2026-11-21, [1, 2], { n: 1 }, some(3).
+    #[arg(allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// Steps that it may take at most.
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    #[command(flatten)]
+    sign: SignArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The module: its id, the beginning of it, or its name. All are listed without one.
+    module: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// Who signs.
+#[derive(Args)]
+struct SignArgs {
+    /// In whose name; the default identity of the client's configuration unless given.
+    #[arg(long = "as", value_name = "PARTY")]
+    party: Option<String>,
+    /// Another party that signs too; may be given several times.
+    #[arg(long, value_name = "PARTY")]
+    cosign: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Contract {
+    pub(crate) fn run(self) -> Result<ExitCode, CliError> {
+        runtime()?.block_on(async {
+            match self {
+                Contract::Check(check) => check.run().await,
+                Contract::Deploy(deploy) => deploy.run(false).await,
+                Contract::Upgrade(deploy) => deploy.run(true).await,
+                Contract::Seal(seal) => seal.run().await,
+                Contract::Call(call) => call.call().await,
+                Contract::Try(call) => call.dry_run().await,
+                Contract::Show(show) => show.run().await,
+            }
+        })
+    }
+}
+
+impl SignArgs {
+    async fn open(&self) -> Result<Connection, CliError> {
+        Connection::open(self.client.read()?, self.client.passphrase.source()).await
+    }
+
+    /// Signs a request, has it ordered, and prints what became of it.
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        text: &str,
+        request: Request,
+        library: &Library,
+        result: impl Fn(&[u8]) -> Option<String>,
+    ) -> Result<ExitCode, CliError> {
+        let operation = Operation::from(request);
+        let command = connection.sign(self.party.as_deref(), &self.cosign, operation.to_payload())?;
+        let done = connection.execute(&[command]).await?.into_iter().next();
+        let done = done.ok_or_else(|| CliError::new("no answer"))?;
+        let diff = if answer::is_applied(&done) { connection.diff(&done).await } else { None };
+        if self.json {
+            let mut value = answer::to_json(text, &done, diff.as_ref());
+            if let Verdict::Accepted(receipt) = &done.verdict {
+                value["result"] = encode_hex(&receipt.result).into();
+                value["cost"] = cost_json(&Cost(receipt.cost));
+            }
+            println!("{value}");
+        } else {
+            anstream::println!("{}", describe(&operation, &done, diff.as_ref(), library, result));
+        }
+        Ok(if answer::is_applied(&done) { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+    }
+}
+
+fn cost_json(cost: &Cost) -> Value {
+    let [steps, reads, read_bytes, writes, write_bytes, crypto] = cost.0;
+    json!({
+        "steps": steps, "reads": reads, "read_bytes": read_bytes, "writes": writes, "write_bytes": write_bytes,
+        "crypto": crypto,
+    })
+}
+
+fn cost_text(cost: &Cost) -> String {
+    let [steps, reads, _, writes, _, crypto] = cost.0;
+    let crypto = if crypto > 0 { format!(", cryptography {crypto}") } else { String::new() };
+    format!("{steps} steps, {reads} reads, {writes} writes{crypto}")
+}
+
+/// What became of a command, with its result, its cost, and what it changed field by field.
+fn describe(
+    operation: &Operation,
+    done: &Done,
+    diff: Option<&ledger::Diff>,
+    library: &Library,
+    result: impl Fn(&[u8]) -> Option<String>,
+) -> String {
+    let mut lines = vec![answer::describe(operation, done, None)];
+    if let Verdict::Accepted(receipt) = &done.verdict {
+        lines.push(style::paint(style::FAINT, cost_text(&Cost(receipt.cost))));
+        if receipt.outcome.is_applied()
+            && let Some(result) = result(&receipt.result)
+        {
+            lines.push(format!("  = {result}"));
+        }
+    }
+    if let Some(diff) = diff {
+        let rows = show::changes_text(library, diff.contract());
+        lines.extend(rows.into_iter().chain(diff::render_own(diff)).map(|line| format!("  {line}")));
+    }
+    lines.join("\n")
+}
+
+impl Check {
+    async fn run(self) -> Result<ExitCode, CliError> {
+        let text = source::read(&self.file)?;
+        let mentioned = source::mentioned(&text);
+        let library = match mentioned.is_empty() {
+            true => Library::default(),
+            false => modules::fetch(&self.client.read()?.http_client()?, &mentioned).await?.0,
+        };
+        let built = source::build(&self.file, &text, &library)?;
+        println!("{} {}", built.module.name, built.module.id().0);
+        built.report.iter().for_each(|line| println!("  {line}"));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Deploy {
+    async fn run(self, upgrade: bool) -> Result<ExitCode, CliError> {
+        let text = source::read(&self.file)?;
+        let mut connection = self.sign.open().await?;
+        let (library, raw) = modules::fetch(&connection.http, &source::mentioned(&text)).await?;
+        let built = source::build(&self.file, &text, &library)?;
+        let given: Vec<(&str, Name)> = self.roles.iter().map(|text| role(text)).collect::<Result<_, _>>()?;
+        let old = built.module.replaces.and_then(|id| raw.get(&id)).and_then(|v| v.get("roles"));
+        let new = built.module.roles.iter().filter(|r| old.is_none_or(|roles| roles.get(r.as_str()).is_none()));
+        let mut roles = Vec::new();
+        for role in new {
+            let party = given.iter().find(|(name, _)| *name == role.as_str()).map(|(_, party)| party.clone());
+            let why = || CliError::new(format!("role {role} needs a party: --role {role}=PARTY"));
+            roles.push(party.ok_or_else(why)?);
+        }
+        if let Some((name, _)) = given.iter().find(|(n, _)| !built.module.roles.iter().any(|r| r.as_str() == *n)) {
+            return Err(CliError::new(format!("the module has no role {name}")));
+        }
+        let deployment = Deployment { module: built.module.to_bytes(), proofs: built.proofs.to_bytes(), roles };
+        let request = if upgrade { Request::Upgrade(deployment) } else { Request::Deploy(deployment) };
+        let text = format!("{} {}", if upgrade { "upgrade" } else { "deploy" }, built.module.name);
+        self.sign.send(&mut connection, &text, request, &library, |_| None).await
+    }
+}
+
+/// `ROLE=PARTY`
+fn role(text: &str) -> Result<(&str, Name), CliError> {
+    let pair = text.split_once('=').and_then(|(role, party)| Some((role, Name::new(party).ok()?)));
+    pair.ok_or_else(|| CliError::new(format!("--role {text}: expected ROLE=PARTY")))
+}
+
+impl Seal {
+    async fn run(self) -> Result<ExitCode, CliError> {
+        let mut connection = self.sign.open().await?;
+        let membership = connection.file.genesis.membership();
+        let module = modules::resolve(&connection.http, &membership, &self.module).await?;
+        let status = match self.status {
+            SealTo::Blessed => Status::Blessed,
+            SealTo::Sealed => Status::Sealed,
+        };
+        let request = Request::Seal { module, status };
+        self.sign.send(&mut connection, "seal", request, &Library::default(), |_| None).await
+    }
+}
+
+/// A call as the ledger takes it.
+struct Ready {
+    library: Library,
+    unit: std::sync::Arc<Unit>,
+    call: Call,
+}
+
+impl Ready {
+    /// A result of the function, for people.
+    fn result(&self, bytes: &[u8]) -> Option<String> {
+        let universe = &self.library.universe;
+        let ty = self.unit.functions[usize::from(self.call.function)].result;
+        let value = value::from_bytes(universe, ty, bytes).ok()?;
+        (value != hopper::value::Value::Unit).then(|| show::value_text(universe, ty, &value))
+    }
+}
+
+impl CallArgs {
+    async fn ready(&self, connection: &Connection) -> Result<Ready, CliError> {
+        let membership = connection.file.genesis.membership();
+        let modules::Fetched { library, unit, .. } = modules::one(&connection.http, &membership, &self.module).await?;
+        let offered = |kind| matches!(kind, FunctionKind::Action | FunctionKind::View);
+        let place = unit.module.functions.iter().position(|f| f.name.as_str() == self.function && offered(f.kind));
+        let Some(place) = place else {
+            let names = unit.module.functions.iter().filter(|f| offered(f.kind)).map(|f| f.name.as_str());
+            let names: Vec<&str> = names.collect();
+            let why =
+                format!("{} has no action or view {}; it has {}", unit.module.name, self.function, names.join(", "));
+            return Err(CliError::new(why));
+        };
+        let (function, info) = (&unit.module.functions[place], &unit.functions[place]);
+        if function.params.len() != self.args.len() {
+            let params: Vec<&str> = function.params.iter().map(|p| p.name.as_str()).collect();
+            let why = format!(
+                "{} takes {} ({}), {} are given",
+                self.function,
+                params.len(),
+                params.join(", "),
+                self.args.len()
+            );
+            return Err(CliError::new(why));
+        }
+        let mut args = Vec::new();
+        for ((param, ty), text) in function.params.iter().zip(&info.params).zip(&self.args) {
+            let value = hopperc::literal::read(&library.universe, *ty, text)
+                .map_err(|e| CliError::new(format!("argument {}: {e}", param.name)))?;
+            value::encode(&library.universe, *ty, &value, &mut args);
+        }
+        let limit = self.steps.map(|steps| {
+            let mut most = Cost([u64::MAX; 6]);
+            most.0[hopper::cost::dimension::STEPS] = steps;
+            most
+        });
+        let function = u16::try_from(place).map_err(|_| CliError::new("too many functions"))?;
+        let call = Call { module: unit.id, function, args, limit, scopes: Vec::new() };
+        Ok(Ready { library, unit, call })
+    }
+
+    async fn call(self) -> Result<ExitCode, CliError> {
+        let mut connection = self.sign.open().await?;
+        let ready = self.ready(&connection).await?;
+        if ready.unit.module.functions[usize::from(ready.call.function)].kind == FunctionKind::View {
+            return Err(CliError::new(format!(
+                "{} is a view and needs no command; use: juno contract try",
+                self.function
+            )));
+        }
+        let text = format!("{}.{}", ready.unit.module.name, self.function);
+        let request = Request::Call(ready.call.clone());
+        self.sign.send(&mut connection, &text, request, &ready.library, |bytes| ready.result(bytes)).await
+    }
+
+    async fn dry_run(self) -> Result<ExitCode, CliError> {
+        let mut connection = self.sign.open().await?;
+        let ready = self.ready(&connection).await?;
+        let party = match &self.sign.party {
+            Some(party) => party.clone(),
+            None => connection.identity(None)?.party().to_string(),
+        };
+        let body = json!({
+            "party": party,
+            "module": ready.unit.id.0.to_string(),
+            "function": ready.call.function,
+            "args": encode_hex(&ready.call.args),
+        });
+        let membership = connection.file.genesis.membership();
+        let node = connection.http.nodes().first().map(|n| n.id);
+        let node = node.or_else(|| membership.voters.first().map(|v| v.id));
+        let node = node.ok_or_else(|| CliError::new("the client's configuration names no node"))?;
+        let ran = connection.http.post(node, "/v1/run", &body).await?;
+        if self.sign.json {
+            println!("{ran}");
+        }
+        let text = |name: &str| ran.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let applied = ran.pointer("/outcome/applied").and_then(Value::as_bool).unwrap_or(false);
+        if !self.sign.json {
+            if applied {
+                let result = decode_hex_bytes(&text("result")).ok().and_then(|bytes| ready.result(&bytes));
+                let number = |name: &str| ran.pointer(name).and_then(Value::as_u64).unwrap_or_default();
+                let cost = Cost([
+                    number("/cost/steps"),
+                    number("/cost/reads"),
+                    0,
+                    number("/cost/writes"),
+                    0,
+                    number("/cost/crypto"),
+                ]);
+                anstream::println!(
+                    "{}",
+                    style::paint(style::RESULT, result.unwrap_or_else(|| "It would apply".to_owned()))
+                );
+                anstream::println!("{}", style::paint(style::FAINT, cost_text(&cost)));
+                let diff = decode_hex_bytes(&text("diff_bytes")).ok().and_then(|b| ledger::Diff::from_bytes(&b).ok());
+                let diff = diff.unwrap_or_default();
+                let rows = show::changes_text(&ready.library, diff.contract());
+                rows.into_iter().chain(diff::render_own(&diff)).for_each(|line| anstream::println!("  {line}"));
+            } else {
+                let why = ran.pointer("/outcome/text").and_then(Value::as_str).unwrap_or("refused");
+                anstream::println!("{}", style::paint(style::REFUSAL, format!("Error: {why}")));
+            }
+        }
+        Ok(if applied { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+    }
+}
+
+impl Show {
+    async fn run(self) -> Result<ExitCode, CliError> {
+        let file = self.client.read()?;
+        let (http, membership) = (file.http_client()?, file.genesis.membership());
+        let Some(module) = &self.module else {
+            for m in modules::list(&http, &membership).await? {
+                let newest = if m.newest { "" } else { ", replaced" };
+                println!("{} {} {}{newest}, in force from {} ms", m.id.0, m.name, m.status, m.live_from_ms);
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        let fetched = modules::one(&http, &membership, module).await?;
+        let units = &fetched.library.units;
+        let known = |id: &ModuleId| units.get(id).map(|u| u.module.clone());
+        println!("-- {}", fetched.unit.id.0);
+        fetched.roles.iter().for_each(|(role, party)| println!("-- role {role}: {party}"));
+        println!("{}", hopperc::asm::print_with(&fetched.unit.module, &known));
+        Ok(ExitCode::SUCCESS)
+    }
+}
