@@ -398,7 +398,10 @@ impl Desk {
             }
             books.pending.remove(&id);
             books.submitters.remove(&id);
-            books.done(id, Some(Fate::Executed { receipt: entry.receipt, diff: entry.diff, time: block.time }));
+            books.done(
+                id,
+                Some(Fate::Executed { receipt: Box::new(entry.receipt), diff: Box::new(entry.diff), time: block.time }),
+            );
         }
         drop(books);
         for (code, count) in codes {

@@ -42,7 +42,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub enum Request {
     /// Read the state.
-    Query(ledger::Query, oneshot::Sender<ledger::Answer>),
+    Query(Box<ledger::Query>, oneshot::Sender<ledger::Answer>),
     /// What became of commands.
     Find(Vec<CommandId>, oneshot::Sender<Vec<Option<Receipt>>>),
 }
@@ -54,11 +54,13 @@ impl Request {
     /// Rows it reads, at most.
     fn rows(&self) -> usize {
         match self {
-            Request::Query(ledger::Query::Accounts { limit, .. }, _) => (*limit).min(ledger::query::ACCOUNTS_PAGE_MAX),
-            Request::Query(ledger::Query::Modules { limit, .. }, _) => (*limit).min(ledger::query::MODULES_PAGE_MAX),
-            // As much work as the dearest command.
-            Request::Query(ledger::Query::Run { .. }, _) => RUN_ROWS,
-            Request::Query(..) => 1,
+            Request::Query(query, _) => match &**query {
+                ledger::Query::Accounts { limit, .. } => (*limit).min(ledger::query::ACCOUNTS_PAGE_MAX),
+                ledger::Query::Modules { limit, .. } => (*limit).min(ledger::query::MODULES_PAGE_MAX),
+                // As much work as the dearest command.
+                ledger::Query::Run { .. } => RUN_ROWS,
+                _ => 1,
+            },
             Request::Find(ids, _) => ids.len(),
         }
     }

@@ -15,9 +15,9 @@ pub enum Fate {
     /// It was ordered and executed.
     Executed {
         /// What became of it.
-        receipt: Receipt,
+        receipt: Box<Receipt>,
         /// What it changed.
-        diff: Diff,
+        diff: Box<Diff>,
         /// The time of its block.
         time: Time,
     },
@@ -149,7 +149,7 @@ mod tests {
             cost: [0; 6],
             result: Vec::new(),
         };
-        Fate::Executed { receipt, diff: Diff::default(), time: Time(1) }
+        Fate::Executed { receipt: Box::new(receipt), diff: Box::default(), time: Time(1) }
     }
 
     fn refused(len: usize) -> Fate {

@@ -73,7 +73,7 @@ pub struct BlockResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// It was executed; this is the original receipt.
-    Executed(Receipt),
+    Executed(Box<Receipt>),
     /// No leader could order it to any use now.
     Refused(Outcome),
 }
@@ -430,7 +430,7 @@ impl Ledger {
     /// The original receipt if the command was executed, or the outcome it would have if it were ordered now.
     pub fn admit(&self, command: &VerifiedCommand, block_time: Time) -> Result<(), Admission> {
         match self.standing::<Standard>(command, block_time, None) {
-            Standing::Repeated(receipt) => Err(Admission::Executed(receipt.clone())),
+            Standing::Repeated(receipt) => Err(Admission::Executed(Box::new(receipt.clone()))),
             Standing::Refused(refusal) | Standing::Final(refusal) => Err(Admission::Refused(refusal.outcome())),
             Standing::Ready(..) => Ok(()),
         }

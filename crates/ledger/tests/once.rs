@@ -30,7 +30,7 @@ fn a_repeat_is_a_no_op_that_names_the_first() {
     assert_eq!(ledger.next_index().get(), 4);
 
     let first = result.entries[1].receipt.clone();
-    assert_eq!(ledger.admit(&register(1), ledger.time()), Err(Admission::Executed(first.clone())));
+    assert_eq!(ledger.admit(&register(1), ledger.time()), Err(Admission::Executed(Box::new(first.clone()))));
     assert_eq!(ledger.query(&Query::Command(first.command)), Answer::Command(Some(first.clone())));
     let by_number = Query::Result { party: name("admin"), session: 1, sequence: 1 };
     assert_eq!(ledger.query(&by_number), Answer::Result(Some(first)));
@@ -45,7 +45,7 @@ fn another_command_at_a_used_sequence_is_refused_and_changes_no_result() {
     assert_eq!(refused.0, Code::SequenceUsed);
     let Err(Admission::Refused(outcome)) = ledger.admit(&other, ledger.time()) else { panic!("admitted") };
     assert_eq!((outcome.code, outcome.text), (Code::SequenceUsed.number(), refused.1));
-    assert_eq!(ledger.admit(&register(1), ledger.time()), Err(Admission::Executed(first)));
+    assert_eq!(ledger.admit(&register(1), ledger.time()), Err(Admission::Executed(Box::new(first))));
     assert_eq!(ledger.query(&Query::Command(other.id())), Answer::Command(None));
 }
 

@@ -330,7 +330,7 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         for command in commands {
             let id = command.id();
             match self.ledger.admit(&command, time) {
-                Err(Admission::Executed(receipt)) => out.push(Output::Answer(receipt)),
+                Err(Admission::Executed(receipt)) => out.push(Output::Answer(*receipt)),
                 Err(Admission::Refused(outcome)) => out.push(Output::Refused { command: id, outcome }),
                 Ok(()) => {
                     let again = (!self.pool_term.1).then(|| command.clone());
@@ -477,7 +477,7 @@ impl<D: Disk, R: Rules> Replica<D, R> {
         let id = command.id();
         if own {
             out.push(match why {
-                Admission::Executed(receipt) => Output::Answer(receipt),
+                Admission::Executed(receipt) => Output::Answer(*receipt),
                 Admission::Refused(outcome) => Output::Refused { command: id, outcome },
             });
         }

@@ -246,7 +246,7 @@ async fn look_up(api: &Api, ids: &[CommandId]) -> Result<Found, ApiError> {
         let old = if executed(fate) { None } else { older.next().flatten() };
         found.commands.push(answers::fate(id, fate.as_ref(), old.as_ref(), *pending));
         match (fate.as_deref(), old) {
-            (Some(Fate::Executed { receipt, .. }), _) => receipts.push(receipt.clone()),
+            (Some(Fate::Executed { receipt, .. }), _) => receipts.push((**receipt).clone()),
             (_, Some(receipt)) => receipts.push(receipt),
             _ => {}
         }

@@ -48,7 +48,7 @@ impl Api {
     pub async fn query(&self, headers: &HeaderMap, question: Question) -> Result<Answer, ApiError> {
         self.check_reader(headers)?;
         let (sender, receiver) = oneshot::channel();
-        self.ask(Request::Query(question, sender), receiver).await
+        self.ask(Request::Query(Box::new(question), sender), receiver).await
     }
 
     fn node_name(&self, id: NodeId) -> String {
