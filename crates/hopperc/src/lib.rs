@@ -2,6 +2,7 @@
 pub mod asm;
 pub mod diagnostic;
 pub mod elaborate;
+pub mod front;
 pub mod fuzz;
 pub mod prove;
 pub mod syntax;

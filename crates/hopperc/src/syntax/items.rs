@@ -308,9 +308,6 @@ impl Parser<'_> {
         self.expect(K::Colon, "`:` and the state");
         self.name("a state");
         if kind == K::MoveItem {
-            while self.eat(K::OrOr) {
-                self.name("a state");
-            }
             self.expect(K::Arrow, "`->` and the next state");
             self.name("a state");
             while self.eat(K::OrOr) {

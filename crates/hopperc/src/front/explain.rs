@@ -1,0 +1,336 @@
+//! What the verifier refuses, told in the author's words: where it is in the text, for which numbers it fails, and what to write.
+//!
+//! The verifier speaks of unknowns by number. To find out which is which, the module is judged once more with assertions about every
+//! value that has a name put before the operation in question: what the verifier would have to show of each says how it sees it.
+
+use std::collections::BTreeMap;
+
+use hopper::ir::{Linear, Measure, Module, Monomial, Op, Place, Prop};
+use hopper::lia::{Atom, Facts, Line};
+use hopper::library::Library;
+use hopper::verify::{Evidence, Goal, Reason, Reject, judge};
+
+use super::body::Origin;
+use super::functions::FnDebug;
+use super::module::Front;
+use super::props::{Repr, Val};
+use super::types::Ty;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::prove::{counterexample, prove};
+use crate::syntax::SyntaxKind as K;
+use crate::syntax::ast;
+use hopper::ir::{Proof, Proofs};
+
+/// Numbers that no contract uses mark the beginning of what is found out.
+const MARK: i128 = 0x5eed_0000_0000_0000;
+/// Assignments tried for a counterexample.
+const TRIES: usize = 20_000;
+/// Values that are asked about.
+const ASKED_MAX: usize = 64;
+
+/// The search for proofs, with what was open when it failed.
+#[derive(Default)]
+pub(super) struct Search {
+    pub proofs: Proofs,
+    pub open: Option<(Facts, Line)>,
+}
+
+impl Evidence for Search {
+    fn discharge(&mut self, goal: &Goal<'_>) -> Result<(), Reason> {
+        match prove(goal.facts, goal.line) {
+            Some(proof) => {
+                self.put(goal.function, proof);
+                Ok(())
+            }
+            None => {
+                self.open = Some((copy(goal.facts), goal.line.clone()));
+                Err(Reason::Unproved(goal.number))
+            }
+        }
+    }
+}
+
+impl Search {
+    fn put(&mut self, function: usize, proof: Proof) {
+        if self.proofs.functions.len() <= function {
+            self.proofs.functions.resize(function + 1, Vec::new());
+        }
+        self.proofs.functions[function].push(proof);
+    }
+}
+
+fn copy(facts: &Facts) -> Facts {
+    let mut all = Facts::new();
+    for line in facts.lines() {
+        all.push(hopper::lia::Fact::Line(line.clone()));
+    }
+    for either in facts.eithers() {
+        all.push(hopper::lia::Fact::Either(either.clone()));
+    }
+    all
+}
+
+/// A number that has a name at some place: its text, where it is, what of it.
+struct Asked {
+    text: String,
+    linear: Linear,
+}
+
+/// Everything with a number that names at a place lead to.
+fn asked(front: &Front, origin: &Origin) -> Vec<Asked> {
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    for (name, val) in origin.names.iter().rev() {
+        if name.starts_with("self.") || seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        numbers_in(front, name, val, &mut found);
+    }
+    found.truncate(ASKED_MAX);
+    found
+}
+
+fn numbers_in(front: &Front, text: &str, val: &Val, found: &mut Vec<Asked>) {
+    match &val.repr {
+        Repr::Unit => {}
+        Repr::Parts(parts) => {
+            let fields = front.world.fields(&val.ty).unwrap_or_default();
+            for ((field, _), part) in fields.iter().zip(parts) {
+                numbers_in(front, &format!("{text}.{field}"), part, found);
+            }
+        }
+        Repr::Var(var) => numbers_at(front, text, *var, &mut Vec::new(), &val.ty, found),
+    }
+}
+
+fn numbers_at(front: &Front, text: &str, var: u16, path: &mut Vec<u8>, ty: &Ty, found: &mut Vec<Asked>) {
+    let term = |measure: Measure| {
+        let place = Place { var, path: path.clone() };
+        Linear { constant: 0, terms: vec![Monomial { factor: 1, place, measure }] }
+    };
+    match ty {
+        Ty::Bool | Ty::Ghost => found.push(Asked { text: text.to_owned(), linear: term(Measure::Value) }),
+        ty if ty.is_number() => found.push(Asked { text: text.to_owned(), linear: term(Measure::Value) }),
+        Ty::Text(_) | Ty::Bytes(_) => found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length) }),
+        Ty::List(of, _) | Ty::Map(_, of, _) => {
+            found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length) });
+            if of.is_number() {
+                found.push(Asked { text: format!("sum({text})"), linear: term(Measure::Sum(Vec::new())) });
+            }
+            for (n, (field, ty)) in front.world.fields(of).unwrap_or_default().iter().enumerate() {
+                if ty.is_number() {
+                    found.push(Asked { text: format!("sum({text}.{field})"), linear: term(Measure::Sum(vec![n as u8])) });
+                }
+            }
+        }
+        _ => {
+            if path.len() > 3 || found.len() > ASKED_MAX {
+                return;
+            }
+            for (n, (field, ty)) in front.world.fields(ty).unwrap_or_default().iter().enumerate() {
+                path.push(n as u8);
+                numbers_at(front, &format!("{text}.{field}"), var, path, ty, found);
+                path.pop();
+            }
+        }
+    }
+}
+
+/// Hears what the verifier makes of the values asked about.
+struct Probe {
+    function: usize,
+    count: usize,
+    now: Option<usize>,
+    lines: BTreeMap<usize, Line>,
+}
+
+impl Evidence for Probe {
+    fn discharge(&mut self, goal: &Goal<'_>) -> Result<(), Reason> {
+        if goal.function != self.function {
+            return Ok(());
+        }
+        if goal.line.terms.is_empty() && goal.line.constant >= MARK {
+            let at = (goal.line.constant - MARK) as usize;
+            self.now = Some(at);
+            if at >= self.count {
+                return Err(Reason::Unproved(goal.number));
+            }
+        } else if let Some(at) = self.now.take() {
+            self.lines.insert(at, goal.line.clone());
+        }
+        Ok(())
+    }
+}
+
+/// How the verifier sees what has a name before an operation.
+fn sums(front: &Front, library: &Library, module: &Module, function: usize, at: (u16, usize), origin: &Origin) -> Vec<(String, Line)> {
+    let asked = asked(front, origin);
+    let mark = |n: usize| Prop::AtMostZero { linear: Linear { constant: MARK + n as i128, terms: Vec::new() } };
+    let mut module = module.clone();
+    let Some(block) = module.functions.get_mut(function).and_then(|f| f.blocks.get_mut(usize::from(at.0))) else {
+        return Vec::new();
+    };
+    let place = at.1.min(block.ops.len());
+    let mut ops: Vec<Op> = Vec::new();
+    for (n, one) in asked.iter().enumerate() {
+        ops.push(Op::Assert { props: vec![mark(n), Prop::AtMostZero { linear: one.linear.clone() }] });
+    }
+    ops.push(Op::Assert { props: vec![mark(asked.len())] });
+    block.ops.splice(place..place, ops);
+    let mut probe = Probe { function, count: asked.len(), now: None, lines: BTreeMap::new() };
+    let _ = judge(library, module, &mut probe);
+    let lines = std::mem::take(&mut probe.lines);
+    lines.into_iter().filter_map(|(n, line)| Some((asked.get(n)?.text.clone(), line))).collect()
+}
+
+/// Words for a sum, if every unknown in it has a name: `a + 2*b`, of the terms with this sign.
+fn side(terms: &[(Atom, i128)], names: &BTreeMap<Atom, (String, i128)>, positive: bool, constant: &mut i128) -> Option<String> {
+    let mut parts = Vec::new();
+    for (atom, factor) in terms.iter().filter(|(_, f)| (*f > 0) == positive) {
+        let (name, offset) = names.get(atom)?;
+        // The name is the unknown and a number.
+        *constant = constant.checked_sub(factor.checked_mul(*offset)?)?;
+        parts.push(match factor.unsigned_abs() {
+            1 => name.clone(),
+            n => format!("{n} * {name}"),
+        });
+    }
+    Some(parts.join(" + "))
+}
+
+/// The goal as a comparison of what has names.
+fn comparison(goal: &Line, sums: &[(String, Line)]) -> Option<String> {
+    let mut names: BTreeMap<Atom, (String, i128)> = BTreeMap::new();
+    for (text, line) in sums {
+        if let [(atom, 1)] = line.terms[..] {
+            let better = names.get(&atom).is_none_or(|(old, offset)| (*offset != 0, old.len()) > (line.constant != 0, text.len()));
+            if better {
+                names.insert(atom, (text.clone(), line.constant));
+            }
+        }
+    }
+    let mut constant = goal.constant;
+    let mut left = side(&goal.terms, &names, true, &mut constant)?;
+    let mut right = side(&goal.terms, &names, false, &mut constant)?;
+    match (left.is_empty(), right.is_empty()) {
+        (true, true) => return None,
+        // A positive constant that is left over belongs to the side with nothing on it.
+        (true, false) => left = constant.to_string(),
+        (false, true) => right = constant.checked_neg()?.to_string(),
+        _ if constant > 0 => left = format!("{left} + {constant}"),
+        _ if constant < 0 => right = format!("{right} + {}", constant.checked_neg()?),
+        _ => {}
+    }
+    Some(format!("{left} <= {right}"))
+}
+
+/// What the author is told of a refusal.
+pub(super) fn explain(
+    front: &Front,
+    library: &Library,
+    module: &Module,
+    functions: &[FnDebug],
+    reject: &Reject,
+    open: Option<&(Facts, Line)>,
+) -> Diagnostic {
+    let debug = functions.get(reject.at.index).filter(|_| reject.at.sort == "function");
+    let at = reject.at.op.unwrap_or_default();
+    let origin = debug.and_then(|d| d.origins.get(usize::from(at.0))?.get(at.1));
+    let span = match (origin, debug) {
+        (Some(origin), Some(_)) => front.span(origin.range.clone()),
+        (None, Some(debug)) => front.at(&debug.node),
+        _ => Span { file: front.file, range: 0..0 },
+    };
+    let header = debug.map(|d| {
+        let list = ast::child(&d.node, K::ParamList);
+        front.at(list.as_ref().unwrap_or(&d.node))
+    });
+    let name = module.functions.get(reject.at.index).map_or("", |f| f.name.as_str());
+    match (&reject.reason, origin, open) {
+        (Reason::Unproved(_), Some(origin), Some((facts, goal))) => {
+            unproved(front, library, module, reject, at, origin, (facts, goal), span)
+        }
+        (Reason::NotDifferent, ..) => Diagnostic::new(span, "two that must differ may be the same", "not known here")
+            .help("check it: `check a != b else Same`, or say so in `requires a != b`"),
+        (Reason::NotSame, ..) => Diagnostic::new(span, "two that must be the same may differ", "not known here")
+            .help("check it: `check a == b else Other`, or say so in `requires a == b`"),
+        (Reason::NoAuthority, ..) => Diagnostic::new(span, "nobody has shown the authority that is needed here", "asks for the authority of a party")
+            .note("authority comes from `by`, from `requires auth(p)` of the function itself, from `require p`, or from a signed asset at hand")
+            .help(format!("let that party agree: `by p` in the action, or `requires auth(p)` in `{name}`")),
+        (Reason::AmbientAuthority, ..) => Diagnostic::new(header.unwrap_or(span), "a public function does not ask who signed", "it does, itself or through a call")
+            .help("say in the signature whose authority is needed: `requires auth(p)`"),
+        (Reason::UnboundedFuel, ..) => Diagnostic::new(span, "nothing bounds how often this runs", "the number comes from a row or a computation")
+            .note("what a command costs at most is known beforehand: from the sizes of its arguments")
+            .help("let it be a parameter, a length, or at most a Nat16: `min(n as Nat16, 100)`"),
+        (Reason::Geometric(_), ..) => Diagnostic::new(span, "an accumulator multiplies its size from round to round", "in this loop")
+            .help("let it grow by the same in each round: `push` one element, or join something from outside"),
+        (Reason::Upgrade(why), ..) => Diagnostic::new(header.unwrap_or(span), format!("not allowed as an upgrade: {why}"), "differs from the version that it replaces")
+            .note("holders were promised this by the `upgrade` policy of the version before")
+            .help("keep what was promised, or publish a module of its own"),
+        (Reason::ViewWrites, ..) => Diagnostic::new(header.unwrap_or(span), "a view changes nothing", "this one does").help("make it an action"),
+        (reason, ..) => {
+            let place = if reject.at.name.is_empty() { reject.at.sort.to_owned() } else { format!("{} `{}`", reject.at.sort, reject.at.name) };
+            Diagnostic::new(span, reason.to_string(), format!("in {place}"))
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "what is known of one refusal")]
+fn unproved(
+    front: &Front,
+    library: &Library,
+    module: &Module,
+    reject: &Reject,
+    at: (u16, usize),
+    origin: &Origin,
+    (facts, goal): (&Facts, &Line),
+    span: Span,
+) -> Diagnostic {
+    let function = &module.functions[reject.at.index];
+    let op = function.blocks.get(usize::from(at.0)).and_then(|b| b.ops.get(at.1));
+    let what = match op {
+        Some(Op::Split { .. }) => "the part may be more than there is",
+        Some(Op::DropZero { .. }) => "there may be something left",
+        Some(Op::Share { .. }) => "the part may be more than the whole, or the whole nothing",
+        Some(Op::Call { .. }) => "what the function requires is not known to hold",
+        Some(Op::Make { .. } | Op::With { .. } | Op::Inject { .. } | Op::Create { .. }) => "what holds of every value of this type may not hold of this one",
+        Some(Op::Put { .. } | Op::Insert { .. }) => "what holds of every row may not hold of this one",
+        Some(Op::Start { .. } | Op::Become { .. }) => "what holds in that state may not hold here",
+        Some(Op::Fold { .. } | Op::Iterate { .. }) => "the invariant may not hold before the first round",
+        Some(Op::Assert { .. }) => "this may not hold",
+        Some(_) => "this is not known to hold",
+        None if at.0 == 0 => "what the function ensures may not hold of its result",
+        None => "the invariant may not hold after a round",
+    };
+    let sums = sums(front, library, module, reject.at.index, at, origin);
+    let wanted = comparison(goal, &sums);
+    let label = wanted.as_ref().map_or_else(|| "not known here".to_owned(), |w| format!("needs {w}"));
+    let mut told = Diagnostic::new(span, what, label);
+    match counterexample(facts, goal, TRIES) {
+        Some(found) => {
+            let values: BTreeMap<Atom, i128> = found.into_iter().collect();
+            let mut shown = Vec::new();
+            for (text, line) in &sums {
+                // Those that have to do with it, in the author's words.
+                let matters = line.terms.iter().any(|(atom, _)| goal.terms.iter().any(|(g, _)| g == atom));
+                let value = line.value(|atom| values.get(&atom).copied().unwrap_or_default());
+                if let (true, Some(value)) = (matters, value) {
+                    shown.push(format!("{text} = {value}"));
+                }
+            }
+            shown.reverse();
+            shown.truncate(8);
+            told = told.note(match shown.is_empty() {
+                true => "nothing that is known here excludes it".to_owned(),
+                false => format!("it fails for {}", shown.join(", ")),
+            });
+        }
+        None => told = told.note("no proof was found, and no numbers for which it fails: it may be true and too hard"),
+    }
+    let error = front.world.own().errors.first().map_or("Refused", |e| e.name.as_str());
+    told.help(match wanted {
+        Some(wanted) => format!("make sure of it before: `check {wanted} else {error}`"),
+        None => format!("make sure of it before: `check ... else {error}`, or state it in `requires`"),
+    })
+}
