@@ -264,7 +264,6 @@ impl Front {
             "Party" => Some(Ty::Party),
             "Time" => Some(Ty::Time),
             "Date" => Some(Ty::Date),
-            "Unit" => Some(Ty::Unit),
             "Ghost" => Some(Ty::Ghost),
             _ => None,
         };
