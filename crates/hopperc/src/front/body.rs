@@ -193,7 +193,7 @@ impl<'f> Body<'f> {
         };
         let name = if var.name.is_empty() { "this value".to_owned() } else { format!("`{}`", var.name) };
         Box::new(
-            Diagnostic::new(at(&var.born), format!("{name} would be lost"), format!("{whole} is made here, and must go somewhere"))
+            Diagnostic::new(at(&var.born), format!("{name} would be lost"), format!("{whole} comes from here, and must go somewhere"))
                 .note("an asset is used exactly once on every way through a function")
                 .help(self.advice(&var.ty)),
         )
@@ -296,7 +296,7 @@ impl<'f> Body<'f> {
                 let mut opened = Vec::new();
                 for (n, part) in parts.into_iter().enumerate() {
                     let field = fields.get(n).map(|f| f.0.clone()).unwrap_or_default();
-                    let inner = if name.is_empty() || tuple { field } else { format!("{name}.{field}") };
+                    let inner = if name.is_empty() || tuple { String::new() } else { format!("{name}.{field}") };
                     opened.push(self.apart(part, &inner));
                 }
                 Val { ty: val.ty, repr: Repr::Parts(opened) }
@@ -304,7 +304,6 @@ impl<'f> Body<'f> {
             Repr::Var(var) => {
                 if !name.is_empty()
                     && let Some(local) = self.vars.get_mut(usize::from(var))
-                    && local.name.is_empty()
                 {
                     local.name = name.to_owned();
                 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hopper::ir::{Linear, Measure, Module, Monomial, Op, Place, Prop};
+use hopper::ir::{FunctionKind, Linear, Measure, Module, Monomial, Op, Place, Prop};
 use hopper::lia::{Atom, Facts, Line};
 use hopper::library::Library;
 use hopper::verify::{Evidence, Goal, Reason, Reject, judge};
@@ -201,6 +201,12 @@ fn side(terms: &[(Atom, i128)], names: &BTreeMap<Atom, (String, i128)>, positive
 
 /// The goal as a comparison of what has names.
 fn comparison(goal: &Line, sums: &[(String, Line)]) -> Option<String> {
+    // One of them as it stands, say the rest of a split.
+    if goal.terms.len() > 1
+        && let Some((text, line)) = sums.iter().find(|(_, line)| line.terms == goal.terms)
+    {
+        return Some(format!("{text} <= {}", line.constant.checked_sub(goal.constant)?));
+    }
     let mut names: BTreeMap<Atom, (String, i128)> = BTreeMap::new();
     for (text, line) in sums {
         if let [(atom, 1)] = line.terms[..] {
@@ -240,7 +246,7 @@ pub(super) fn explain(
     let span = match (origin, debug) {
         (Some(origin), Some(_)) => front.span(origin.range.clone()),
         (None, Some(debug)) => front.at(&debug.node),
-        _ => Span { file: front.file, range: 0..0 },
+        _ => front.head_span.clone(),
     };
     let header = debug.map(|d| {
         let list = ast::child(&d.node, K::ParamList);
@@ -255,9 +261,19 @@ pub(super) fn explain(
             .help("check it: `check a != b else Same`, or say so in `requires a != b`"),
         (Reason::NotSame, ..) => Diagnostic::new(span, "two that must be the same may differ", "not known here")
             .help("check it: `check a == b else Other`, or say so in `requires a == b`"),
-        (Reason::NoAuthority, ..) => Diagnostic::new(span, "nobody has shown the authority that is needed here", "asks for the authority of a party")
-            .note("authority comes from `by`, from `requires auth(p)` of the function itself, from `require p`, or from a signed asset at hand")
-            .help(format!("let that party agree: `by p` in the action, or `requires auth(p)` in `{name}`")),
+        (Reason::NoAuthority, ..) => {
+            let party = origin.and_then(|o| asked_of(library, module, reject.at.index, at, o));
+            let label = party.as_ref().map_or_else(|| "asks for the authority of a party".to_owned(), |p| format!("asks for the authority of `{p}`"));
+            let party = party.unwrap_or_else(|| "p".to_owned());
+            let kind = module.functions.get(reject.at.index).map(|f| f.kind);
+            let help = match kind {
+                Some(FunctionKind::Action) => format!("let that party agree: `by {party}`, or `by All[..]` with others"),
+                _ => format!("ask the caller of `{name}` for it: `requires auth({party})`"),
+            };
+            Diagnostic::new(span, "a signature is missing: nobody has shown the authority that is needed here", label)
+                .note("authority comes from `by` where all must agree, from `requires auth(p)`, from `require p`, or from a signed asset at hand")
+                .help(help)
+        }
         (Reason::AmbientAuthority, ..) => Diagnostic::new(header.unwrap_or(span), "a public function does not ask who signed", "it does, itself or through a call")
             .help("say in the signature whose authority is needed: `requires auth(p)`"),
         (Reason::UnboundedFuel, ..) => Diagnostic::new(span, "nothing bounds how often this runs", "the number comes from a row or a computation")
@@ -274,6 +290,28 @@ pub(super) fn explain(
             Diagnostic::new(span, reason.to_string(), format!("in {place}"))
         }
     }
+}
+
+/// The name of the party whose authority an operation asks for.
+fn asked_of(library: &Library, module: &Module, function: usize, at: (u16, usize), origin: &Origin) -> Option<String> {
+    let op = module.functions.get(function)?.blocks.get(usize::from(at.0))?.ops.get(at.1)?;
+    let place = match op {
+        Op::Call { function, args } => {
+            let callee = match function.scope {
+                0 => module.functions.get(usize::from(function.index))?,
+                n => {
+                    let import = module.imports.get(usize::from(n) - 1)?;
+                    library.units.get(import)?.module.functions.get(usize::from(function.index))?
+                }
+            };
+            let place = callee.authority.iter().find(|p| p.path.is_empty())?;
+            *args.get(usize::from(place.var))?
+        }
+        Op::Create { asset, args } => *args.get(usize::from(module.assets.get(usize::from(*asset))?.signed?))?,
+        _ => return None,
+    };
+    let named = |(name, val): &&(String, Val)| !name.starts_with("self.") && val.repr == Repr::Var(place);
+    origin.names.iter().rev().find(named).map(|(name, _)| name.clone())
 }
 
 #[allow(clippy::too_many_arguments, reason = "what is known of one refusal")]

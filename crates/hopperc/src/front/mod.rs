@@ -170,6 +170,9 @@ fn one(file: usize, root: &Node, library: &mut Library) -> Result<Compiled, Vec<
         }
     }
     let mut front = Front::new(file, module, world);
+    if let Some(head) = ast::child(root, K::ModuleHead).and_then(|h| ast::child(&h, K::Path)) {
+        front.head_span = front.at(&head);
+    }
     let items = if told.is_empty() { front.declare(root, &mut told) } else { declare::Items::default() };
     if told.is_empty() {
         front.head(root, &mut told);

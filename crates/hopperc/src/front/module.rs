@@ -25,6 +25,8 @@ pub(super) struct Front {
     constants: BTreeMap<Const, u16>,
     /// Constants of the author: type and node of the value.
     pub consts: BTreeMap<String, (Ty, Node)>,
+    /// Where the module's name stands.
+    pub head_span: Span,
     /// Names of all functions of the file, those with faults among them.
     pub declared_functions: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Front {
             entering: Vec::new(),
             constants: BTreeMap::new(),
             consts: BTreeMap::new(),
+            head_span: Span { file, range: 0..0 },
             declared_functions: Vec::new(),
         }
     }

@@ -373,7 +373,8 @@ impl Body<'_> {
         }
         let own = self.front.world.own().functions.iter().map(|f| f.name.as_str());
         let mut told = Diagnostic::new(self.front.at(node), format!("there is no function `{name}`"), "not declared, nor built in");
-        if let Some(near) = nearest(name, own.chain(NATIVES)) {
+        let imported = self.front.world.scopes[1..].iter().flat_map(|s| s.names.iter().map(String::as_str));
+        if let Some(near) = nearest(name, own.chain(imported).chain(NATIVES)) {
             told = told.help(format!("did you mean `{near}`?"));
         }
         Err(Box::new(told))

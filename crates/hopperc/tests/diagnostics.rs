@@ -1,0 +1,155 @@
+//! What authors are told of their mistakes. Each case of `diagnostics/*.hop` is a program with one; the answers are kept as they look.
+//!
+//! `=== name` begins a case; what stands before the first is put before each. `$cash` imports the module of accounts.
+
+use hopper::library::Library;
+use hopper::verify::deploy;
+use hopperc::diagnostic::{SourceFile, render};
+use hopperc::front::compile;
+use hopperc::syntax::parse;
+
+fn file(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// A library with `bank.cash`.
+fn library() -> Library {
+    let mut library = Library::default();
+    let cash = SourceFile { name: "cash.hop".to_owned(), text: file("lib/cash.hop") };
+    for one in compile(&[cash], &library).expect("cash.hop") {
+        deploy(&mut library, one.module, &one.proofs).expect("cash.hop");
+    }
+    library
+}
+
+/// The cases of a file, with what stands before them.
+fn cases(name: &str) -> Vec<(String, String)> {
+    let text = file(&format!("tests/diagnostics/{name}.hop"));
+    let (head, rest) = text.split_once("=== ").expect("a case");
+    let case = |case: &str| {
+        let (name, body) = case.split_once('\n').unwrap_or((case, ""));
+        let own = body.trim_start().starts_with("module ");
+        let all = if own { body.to_owned() } else { format!("{head}{body}") };
+        (name.to_owned(), all)
+    };
+    rest.split("\n=== ").map(case).collect()
+}
+
+fn answers(name: &str) -> String {
+    let library = library();
+    let mut all = String::new();
+    for (case, text) in cases(name) {
+        let files = [SourceFile { name: "m.hop".to_owned(), text }];
+        let told = compile(&files, &library).err().unwrap_or_else(|| panic!("accepted: {case}"));
+        all.push_str(&format!("=== {case}\n{}\n", render(&files, &told, false)));
+    }
+    all
+}
+
+#[test]
+fn assets() {
+    insta::assert_snapshot!(answers("assets"));
+}
+
+#[test]
+fn proofs() {
+    insta::assert_snapshot!(answers("proofs"));
+}
+
+#[test]
+fn names_and_types() {
+    insta::assert_snapshot!(answers("names"));
+}
+
+#[test]
+fn authority_and_cost() {
+    insta::assert_snapshot!(answers("authority"));
+}
+
+/// The line that is offered mends the program.
+#[test]
+fn the_check_that_is_offered_is_enough() {
+    let library = library();
+    let mut mended = 0;
+    for (case, text) in cases("proofs") {
+        let files = [SourceFile { name: "m.hop".to_owned(), text: text.clone() }];
+        let Err(told) = compile(&files, &library) else { panic!("accepted: {case}") };
+        let Some(help) = told[0].help.as_deref() else { continue };
+        let Some(line) = help.strip_prefix("make sure of it before: `").and_then(|l| l.strip_suffix('`')) else { continue };
+        if line.contains("...") {
+            continue;
+        }
+        // Before the statement that it is about.
+        let at = told[0].span.range.start;
+        let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let better = format!("{}  {line}\n{}", &text[..start], &text[start..]);
+        let files = [SourceFile { name: "m.hop".to_owned(), text: better }];
+        match compile(&files, &library) {
+            Ok(_) => mended += 1,
+            Err(told) => println!("{case}: {}", render(&files, &told, false)),
+        }
+    }
+    assert!(mended >= 5, "{mended}");
+}
+
+/// A version that takes something back is refused, and says what.
+#[test]
+fn upgrades_that_weaken() {
+    let mut library = Library::default();
+    let first = "module town.coins\n  governed by @town\n  upgrade additive after 1d\n\nasset Coin { amount: Nat96 } conserves amount\n\nrecord Row { bal: Coin }\n\ntable rows: Party -> Row\n\naction issue(p: Party, n: Nat96) by @mint\n  mints Coin\n= insert rows[p] = Row { bal: mint(Coin, n) }\n";
+    let files = [SourceFile { name: "coins.hop".to_owned(), text: first.to_owned() }];
+    let one = compile(&files, &library).unwrap().remove(0);
+    let id = one.module.id();
+    deploy(&mut library, one.module, &one.proofs).unwrap();
+    let hex: String = id.0.0.iter().map(|b| format!("{b:02x}")).collect();
+    let later = first.replace("  upgrade", &format!("  replaces #{hex}\n  upgrade"));
+    let more = format!("{later}\nview has(p: Party) -> Bool\n= exists rows[p]\n");
+    let good = [SourceFile { name: "coins.hop".to_owned(), text: more }];
+    assert!(compile(&good, &library).is_ok());
+    let mut all = String::new();
+    for (what, text) in [
+        ("anyone may issue", later.replace("by @mint", "by Any[p, @mint]")),
+        ("another way to mint", format!("{later}\naction forge(p: Party) by p\n  mints Coin\n= insert rows[p] = Row {{ bal: mint(Coin, 1) }}\n")),
+        ("an action is gone", later.replace("action issue", "action grant")),
+    ] {
+        let files = [SourceFile { name: "coins.hop".to_owned(), text }];
+        let told = compile(&files, &library).err().unwrap_or_else(|| panic!("accepted: {what}"));
+        // The id is cut: it is a hash of all that is in the file.
+        all.push_str(&format!("=== {what}\n{}\n", render(&files, &told, false).replace(&hex, "<id>")));
+    }
+    insta::assert_snapshot!(all);
+}
+
+/// Whatever a file holds, the answer is a module or a diagnostic.
+#[test]
+fn pieces_of_contracts_never_end_in_a_panic() {
+    use proptest::prelude::*;
+    let library = library();
+    let texts: Vec<String> = ["cash", "escrow", "bond", "deed", "library"].iter().map(|n| file(&format!("lib/{n}.hop"))).collect();
+    let tokens: Vec<Vec<String>> =
+        texts.iter().map(|t| hopperc::syntax::lex(t).iter().map(|l| l.text.to_owned()).collect()).collect();
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 400, ..ProptestConfig::default() });
+    let strategy = (0..tokens.len(), prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 1..4));
+    runner
+        .run(&strategy, |(which, changes)| {
+            let mut all = tokens[which].clone();
+            for (at, other, how) in changes {
+                let (at, other) = (at.index(all.len()), other.index(all.len()));
+                match how {
+                    0 => drop(all.remove(at)),
+                    1 => all[at] = all[other].clone(),
+                    _ => all.insert(at, all[other].clone()),
+                }
+            }
+            let text = all.concat();
+            prop_assert_eq!(parse(&text).root().text().to_string(), text.as_str());
+            let files = [SourceFile { name: "m.hop".to_owned(), text }];
+            if let Err(told) = compile(&files, &library) {
+                prop_assert!(!told.is_empty());
+                let _ = render(&files, &told, false);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
