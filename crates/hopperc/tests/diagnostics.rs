@@ -76,7 +76,9 @@ fn the_check_that_is_offered_is_enough() {
         let files = [SourceFile { name: "m.hop".to_owned(), text: text.clone() }];
         let Err(told) = compile(&files, &library) else { panic!("accepted: {case}") };
         let Some(help) = told[0].help.as_deref() else { continue };
-        let Some(line) = help.strip_prefix("make sure of it before: `").and_then(|l| l.strip_suffix('`')) else { continue };
+        let Some(line) = help.strip_prefix("make sure of it before: `").and_then(|l| l.strip_suffix('`')) else {
+            continue;
+        };
         if line.contains("...") {
             continue;
         }
@@ -110,7 +112,12 @@ fn upgrades_that_weaken() {
     let mut all = String::new();
     for (what, text) in [
         ("anyone may issue", later.replace("by @mint", "by Any[p, @mint]")),
-        ("another way to mint", format!("{later}\naction forge(p: Party) by p\n  mints Coin\n= insert rows[p] = Row {{ bal: mint(Coin, 1) }}\n")),
+        (
+            "another way to mint",
+            format!(
+                "{later}\naction forge(p: Party) by p\n  mints Coin\n= insert rows[p] = Row {{ bal: mint(Coin, 1) }}\n"
+            ),
+        ),
         ("an action is gone", later.replace("action issue", "action grant")),
     ] {
         let files = [SourceFile { name: "coins.hop".to_owned(), text }];
@@ -126,11 +133,15 @@ fn upgrades_that_weaken() {
 fn pieces_of_contracts_never_end_in_a_panic() {
     use proptest::prelude::*;
     let library = library();
-    let texts: Vec<String> = ["cash", "escrow", "bond", "deed", "library"].iter().map(|n| file(&format!("lib/{n}.hop"))).collect();
+    let texts: Vec<String> =
+        ["cash", "escrow", "bond", "deed", "library"].iter().map(|n| file(&format!("lib/{n}.hop"))).collect();
     let tokens: Vec<Vec<String>> =
         texts.iter().map(|t| hopperc::syntax::lex(t).iter().map(|l| l.text.to_owned()).collect()).collect();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 400, ..ProptestConfig::default() });
-    let strategy = (0..tokens.len(), prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 1..4));
+    let strategy = (
+        0..tokens.len(),
+        prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 1..4),
+    );
     runner
         .run(&strategy, |(which, changes)| {
             let mut all = tokens[which].clone();

@@ -41,10 +41,19 @@ struct Open {
 /// What is out and must be put back.
 #[derive(Debug, Clone)]
 pub(super) enum Hole {
-    Row { var: u16 },
-    Instance { var: u16, protocol: u16, targets: Vec<u16> },
+    Row {
+        var: u16,
+    },
+    Instance {
+        var: u16,
+        protocol: u16,
+        targets: Vec<u16>,
+    },
     /// An instance is to be started.
-    Fresh { protocol: u16, targets: Vec<u16> },
+    Fresh {
+        protocol: u16,
+        targets: Vec<u16>,
+    },
 }
 
 /// A body being put together.
@@ -193,9 +202,13 @@ impl<'f> Body<'f> {
         };
         let name = if var.name.is_empty() { "this value".to_owned() } else { format!("`{}`", var.name) };
         Box::new(
-            Diagnostic::new(at(&var.born), format!("{name} would be lost"), format!("{whole} comes from here, and must go somewhere"))
-                .note("an asset is used exactly once on every way through a function")
-                .help(self.advice(&var.ty)),
+            Diagnostic::new(
+                at(&var.born),
+                format!("{name} would be lost"),
+                format!("{whole} comes from here, and must go somewhere"),
+            )
+            .note("an asset is used exactly once on every way through a function")
+            .help(self.advice(&var.ty)),
         )
     }
 
@@ -280,7 +293,9 @@ impl<'f> Body<'f> {
                 let fields = self.front.world.fields(&val.ty).unwrap_or_default();
                 let types: Vec<Ty> = fields.iter().map(|f| f.1.clone()).collect();
                 let var = *var;
-                if !self.ended() && let Some(local) = self.vars.get_mut(usize::from(var)) {
+                if !self.ended()
+                    && let Some(local) = self.vars.get_mut(usize::from(var))
+                {
                     local.gone = Some(self.range.clone());
                 }
                 let first = self.emit(Op::Unpack { a: var }, &types);

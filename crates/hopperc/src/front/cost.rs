@@ -31,8 +31,11 @@ impl std::fmt::Display for Cost {
         let bounds: Vec<String> = self.bounds.iter().map(|(what, text)| format!("{what} <= {text}")).collect();
         write!(f, "{}: {}", self.name, bounds.join(", "))?;
         if !self.tables.is_empty() {
-            let tables: Vec<String> =
-                self.tables.iter().map(|(name, write)| if *write { name.clone() } else { format!("{name} (read)") }).collect();
+            let tables: Vec<String> = self
+                .tables
+                .iter()
+                .map(|(name, write)| if *write { name.clone() } else { format!("{name} (read)") })
+                .collect();
             write!(f, "; touches {}", tables.join(", "))?;
         }
         write!(f, "; proved {}, run-time checks {}", self.proved, self.checks)
@@ -48,7 +51,8 @@ pub fn costs(unit: &Unit, proofs: &Proofs) -> Vec<Cost> {
         let bounds = DIMENSIONS.iter().zip(&info.bound.0).filter(|(_, poly)| !poly.terms().is_empty());
         let mut touched: Vec<(String, bool)> = Vec::new();
         for (table, write) in &info.tables {
-            let name = tables.get(&(table.lineage, table.index)).cloned().unwrap_or_else(|| format!("table {}", table.index));
+            let name =
+                tables.get(&(table.lineage, table.index)).cloned().unwrap_or_else(|| format!("table {}", table.index));
             touched.push((name, *write));
         }
         all.push(Cost {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hopper::ir::{
-    Asset, Enum, GuardNode, Module, Protocol, Record, Signal, State, Table, Upgrade, Variant,
-};
+use hopper::ir::{Asset, Enum, GuardNode, Module, Protocol, Record, Signal, State, Table, Upgrade, Variant};
 
 use super::module::{Front, R, duration};
 use super::props::{Names, Val};
@@ -61,7 +59,11 @@ impl Front {
             if let (Some(Ok(ty)), Some(value)) = (ty, ast::expr(&node, 0)) {
                 self.consts.insert(name_of(&node), (ty, value));
             } else {
-                told.push(Diagnostic::new(self.at(&node), "a constant has a type that is built in", "of this one it is not known"));
+                told.push(Diagnostic::new(
+                    self.at(&node),
+                    "a constant has a type that is built in",
+                    "of this one it is not known",
+                ));
             }
         }
         let mut seen: BTreeMap<(&str, String), Node> = BTreeMap::new();
@@ -87,7 +89,9 @@ impl Front {
         let own = &mut self.world.scopes[0];
         own.records = items.records.iter().map(shape).collect();
         let variants = |node: &Node| -> Vec<Shape> {
-            ast::child(node, K::VariantList).map(|l| ast::children(&l, K::Variant).map(|v| shape(&v)).collect()).unwrap_or_default()
+            ast::child(node, K::VariantList)
+                .map(|l| ast::children(&l, K::Variant).map(|v| shape(&v)).collect())
+                .unwrap_or_default()
         };
         own.enums = items.enums.iter().map(|e| (name_of(e), variants(e))).collect();
         let measured = |node: &Node| !ast::clauses(node, "conserves").is_empty();
@@ -158,7 +162,11 @@ impl Front {
             let field = ast::word(&clause, 1).map(|w| w.text().to_owned()).unwrap_or_default();
             let at = shape.fields.iter().position(|f| f.0 == field && f.1 == Ty::Party);
             let Some(at) = at else {
-                return self.fail(&clause, format!("`{field}` is no field that holds a party"), "an asset is signed by one of its fields");
+                return self.fail(
+                    &clause,
+                    format!("`{field}` is no field that holds a party"),
+                    "an asset is signed by one of its fields",
+                );
             };
             signed = Some(at as u16);
         }
@@ -169,8 +177,15 @@ impl Front {
             if first.is_none_or(|f| f.0 != field || !matches!(f.1, Ty::Int { signed: false, .. })) {
                 return self.fail(clause, "what is conserved is the first field, an unsigned number", "this is not");
             }
-            if signed.is_some() || !ast::clauses(node, "invariant").is_empty() || !ast::clauses(node, "where").is_empty() {
-                return self.fail(node, "a measured asset has no invariant and no signed field", "splitting and joining would break it");
+            if signed.is_some()
+                || !ast::clauses(node, "invariant").is_empty()
+                || !ast::clauses(node, "where").is_empty()
+            {
+                return self.fail(
+                    node,
+                    "a measured asset has no invariant and no signed field",
+                    "splitting and joining would break it",
+                );
             }
         }
         Ok(AssetDecl { shape, measured: !conserves.is_empty(), signed })
@@ -204,7 +219,12 @@ impl Front {
     }
 
     fn front_final<T>(&self, state: &Node) -> R<T> {
-        self.fail_help(state, "a final state holds no asset", "nothing leads out of it: what it holds would be lost", "pay it out on the way there")
+        self.fail_help(
+            state,
+            "a final state holds no asset",
+            "nothing leads out of it: what it holds would be lost",
+            "pay it out on the way there",
+        )
     }
 
     /// Puts all types into the table, and declarations into the module.
@@ -247,7 +267,10 @@ impl Front {
                 let shape = if error { own.errors[n].clone() } else { own.events[n].clone() };
                 let range = ast::span(node);
                 let done = (|| {
-                    let signal = Signal { name: self.label(&shape.name, range.clone())?, fields: self.fields(&shape.fields, &range)? };
+                    let signal = Signal {
+                        name: self.label(&shape.name, range.clone())?,
+                        fields: self.fields(&shape.fields, &range)?,
+                    };
                     let list = if error { &mut self.module.errors } else { &mut self.module.events };
                     list.push(signal);
                     Ok(())
@@ -296,12 +319,22 @@ impl Front {
                 let name = ast::word(&clause, 1).map(|w| w.text().to_owned()).unwrap_or_default();
                 let at = declared.params.iter().position(|p| p.0 == name && p.1 == Ty::Party);
                 let Some(at) = at else {
-                    return self.fail(&clause, format!("`{name}` is no parameter that is a party"), "a state is signed by one");
+                    return self.fail(
+                        &clause,
+                        format!("`{name}` is no parameter that is a party"),
+                        "a state is signed by one",
+                    );
                 };
                 signed = Some(at as u16);
             }
             let fields = self.fields(&of.shape.fields, &ast::span(state))?;
-            states.push(State { name: self.label(&of.shape.name, ast::span(state))?, fields, last: of.last, signed, invariant: Vec::new() });
+            states.push(State {
+                name: self.label(&of.shape.name, ast::span(state))?,
+                fields,
+                last: of.last,
+                signed,
+                invariant: Vec::new(),
+            });
         }
         self.module.protocols.push(Protocol { name: self.label(&declared.name, range)?, params, states });
         Ok(())
@@ -389,8 +422,12 @@ impl Front {
             };
             if self.module.upgrade != Upgrade::Immutable && self.module.governance.is_empty() {
                 told.push(
-                    Diagnostic::new(self.at(&clause), "nobody could decide on an upgrade", "the module has no governance")
-                        .help("write `governed by @role`, or `upgrade immutable`"),
+                    Diagnostic::new(
+                        self.at(&clause),
+                        "nobody could decide on an upgrade",
+                        "the module has no governance",
+                    )
+                    .help("write `governed by @role`, or `upgrade immutable`"),
                 );
             }
         }
@@ -454,4 +491,3 @@ pub(super) fn blank(name: hopper::ir::Label) -> Module {
         functions: Vec::new(),
     }
 }
-

@@ -120,7 +120,10 @@ fn numbers_at(front: &Front, text: &str, var: u16, path: &mut Vec<u8>, ty: &Ty, 
             }
             for (n, (field, ty)) in front.world.fields(of).unwrap_or_default().iter().enumerate() {
                 if ty.is_number() {
-                    found.push(Asked { text: format!("sum({text}.{field})"), linear: term(Measure::Sum(vec![n as u8])) });
+                    found.push(Asked {
+                        text: format!("sum({text}.{field})"),
+                        linear: term(Measure::Sum(vec![n as u8])),
+                    });
                 }
             }
         }
@@ -164,7 +167,14 @@ impl Evidence for Probe {
 }
 
 /// How the verifier sees what has a name before an operation.
-fn sums(front: &Front, library: &Library, module: &Module, function: usize, at: (u16, usize), origin: &Origin) -> Vec<(String, Line)> {
+fn sums(
+    front: &Front,
+    library: &Library,
+    module: &Module,
+    function: usize,
+    at: (u16, usize),
+    origin: &Origin,
+) -> Vec<(String, Line)> {
     let asked = asked(front, origin);
     let mark = |n: usize| Prop::AtMostZero { linear: Linear { constant: MARK + n as i128, terms: Vec::new() } };
     let mut module = module.clone();
@@ -185,7 +195,12 @@ fn sums(front: &Front, library: &Library, module: &Module, function: usize, at: 
 }
 
 /// Words for a sum, if every unknown in it has a name: `a + 2*b`, of the terms with this sign.
-fn side(terms: &[(Atom, i128)], names: &BTreeMap<Atom, (String, i128)>, positive: bool, constant: &mut i128) -> Option<String> {
+fn side(
+    terms: &[(Atom, i128)],
+    names: &BTreeMap<Atom, (String, i128)>,
+    positive: bool,
+    constant: &mut i128,
+) -> Option<String> {
     let mut parts = Vec::new();
     for (atom, factor) in terms.iter().filter(|(_, f)| (*f > 0) == positive) {
         let (name, offset) = names.get(atom)?;
@@ -210,7 +225,9 @@ fn comparison(goal: &Line, sums: &[(String, Line)]) -> Option<String> {
     let mut names: BTreeMap<Atom, (String, i128)> = BTreeMap::new();
     for (text, line) in sums {
         if let [(atom, 1)] = line.terms[..] {
-            let better = names.get(&atom).is_none_or(|(old, offset)| (*offset != 0, old.len()) > (line.constant != 0, text.len()));
+            let better = names
+                .get(&atom)
+                .is_none_or(|(old, offset)| (*offset != 0, old.len()) > (line.constant != 0, text.len()));
             if better {
                 names.insert(atom, (text.clone(), line.constant));
             }
@@ -263,30 +280,53 @@ pub(super) fn explain(
             .help("check it: `check a == b else Other`, or say so in `requires a == b`"),
         (Reason::NoAuthority, ..) => {
             let party = origin.and_then(|o| asked_of(library, module, reject.at.index, at, o));
-            let label = party.as_ref().map_or_else(|| "asks for the authority of a party".to_owned(), |p| format!("asks for the authority of `{p}`"));
+            let label = party.as_ref().map_or_else(
+                || "asks for the authority of a party".to_owned(),
+                |p| format!("asks for the authority of `{p}`"),
+            );
             let party = party.unwrap_or_else(|| "p".to_owned());
             let kind = module.functions.get(reject.at.index).map(|f| f.kind);
             let help = match kind {
-                Some(FunctionKind::Action) => format!("let that party agree: `by {party}`, or `by All[..]` with others"),
+                Some(FunctionKind::Action) => {
+                    format!("let that party agree: `by {party}`, or `by All[..]` with others")
+                }
                 _ => format!("ask the caller of `{name}` for it: `requires auth({party})`"),
             };
             Diagnostic::new(span, "a signature is missing: nobody has shown the authority that is needed here", label)
                 .note("authority comes from `by` where all must agree, from `requires auth(p)`, from `require p`, or from a signed asset at hand")
                 .help(help)
         }
-        (Reason::AmbientAuthority, ..) => Diagnostic::new(header.unwrap_or(span), "a public function does not ask who signed", "it does, itself or through a call")
-            .help("say in the signature whose authority is needed: `requires auth(p)`"),
-        (Reason::UnboundedFuel, ..) => Diagnostic::new(span, "nothing bounds how often this runs", "the number comes from a row or a computation")
-            .note("what a command costs at most is known beforehand: from the sizes of its arguments")
-            .help("let it be a parameter, a length, or at most a Nat16: `min(n as Nat16, 100)`"),
-        (Reason::Geometric(_), ..) => Diagnostic::new(span, "an accumulator multiplies its size from round to round", "in this loop")
-            .help("let it grow by the same in each round: `push` one element, or join something from outside"),
-        (Reason::Upgrade(why), ..) => Diagnostic::new(header.unwrap_or(span), format!("not allowed as an upgrade: {why}"), "differs from the version that it replaces")
-            .note("holders were promised this by the `upgrade` policy of the version before")
-            .help("keep what was promised, or publish a module of its own"),
-        (Reason::ViewWrites, ..) => Diagnostic::new(header.unwrap_or(span), "a view changes nothing", "this one does").help("make it an action"),
+        (Reason::AmbientAuthority, ..) => Diagnostic::new(
+            header.unwrap_or(span),
+            "a public function does not ask who signed",
+            "it does, itself or through a call",
+        )
+        .help("say in the signature whose authority is needed: `requires auth(p)`"),
+        (Reason::UnboundedFuel, ..) => {
+            Diagnostic::new(span, "nothing bounds how often this runs", "the number comes from a row or a computation")
+                .note("what a command costs at most is known beforehand: from the sizes of its arguments")
+                .help("let it be a parameter, a length, or at most a Nat16: `min(n as Nat16, 100)`")
+        }
+        (Reason::Geometric(_), ..) => {
+            Diagnostic::new(span, "an accumulator multiplies its size from round to round", "in this loop")
+                .help("let it grow by the same in each round: `push` one element, or join something from outside")
+        }
+        (Reason::Upgrade(why), ..) => Diagnostic::new(
+            header.unwrap_or(span),
+            format!("not allowed as an upgrade: {why}"),
+            "differs from the version that it replaces",
+        )
+        .note("holders were promised this by the `upgrade` policy of the version before")
+        .help("keep what was promised, or publish a module of its own"),
+        (Reason::ViewWrites, ..) => {
+            Diagnostic::new(header.unwrap_or(span), "a view changes nothing", "this one does").help("make it an action")
+        }
         (reason, ..) => {
-            let place = if reject.at.name.is_empty() { reject.at.sort.to_owned() } else { format!("{} `{}`", reject.at.sort, reject.at.name) };
+            let place = if reject.at.name.is_empty() {
+                reject.at.sort.to_owned()
+            } else {
+                format!("{} `{}`", reject.at.sort, reject.at.name)
+            };
             Diagnostic::new(span, reason.to_string(), format!("in {place}"))
         }
     }
@@ -332,7 +372,9 @@ fn unproved(
         Some(Op::DropZero { .. }) => "there may be something left",
         Some(Op::Share { .. }) => "the part may be more than the whole, or the whole nothing",
         Some(Op::Call { .. }) => "what the function requires is not known to hold",
-        Some(Op::Make { .. } | Op::With { .. } | Op::Inject { .. } | Op::Create { .. }) => "what holds of every value of this type may not hold of this one",
+        Some(Op::Make { .. } | Op::With { .. } | Op::Inject { .. } | Op::Create { .. }) => {
+            "what holds of every value of this type may not hold of this one"
+        }
         Some(Op::Put { .. } | Op::Insert { .. }) => "what holds of every row may not hold of this one",
         Some(Op::Start { .. } | Op::Become { .. }) => "what holds in that state may not hold here",
         Some(Op::Fold { .. } | Op::Iterate { .. }) => "the invariant may not hold before the first round",

@@ -27,7 +27,8 @@ struct Ways {
 impl Body<'_> {
     pub fn block(&mut self, node: &Node, want: Option<&Ty>) -> R<Val> {
         self.scoped(|body| {
-            let statements: Vec<Node> = node.children().filter(|c| matches!(c.kind(), K::LetStmt | K::ExprStmt)).collect();
+            let statements: Vec<Node> =
+                node.children().filter(|c| matches!(c.kind(), K::LetStmt | K::ExprStmt)).collect();
             let mut last = Val::unit();
             for (n, statement) in statements.iter().enumerate() {
                 body.reached(statement)?;
@@ -74,7 +75,10 @@ impl Body<'_> {
             if let [at] = options[..] {
                 let mut parts = parts.clone();
                 parts[at] = self.unwrap(node, parts[at].clone(), signal)?;
-                return Ok(Val { ty: Ty::Tuple(parts.iter().map(|p| p.ty.clone()).collect()), repr: Repr::Parts(parts) });
+                return Ok(Val {
+                    ty: Ty::Tuple(parts.iter().map(|p| p.ty.clone()).collect()),
+                    repr: Repr::Parts(parts),
+                });
             }
         }
         let Ty::Option(of) = val.ty.clone() else {
@@ -108,7 +112,11 @@ impl Body<'_> {
                 let items: Vec<Node> = pattern.children().filter(|c| c.kind().is_pat()).collect();
                 let parts = self.parts_of(pattern, val)?;
                 if parts.len() != items.len() {
-                    return self.fail(pattern, format!("{} names for {} values", items.len(), parts.len()), "as many are wanted");
+                    return self.fail(
+                        pattern,
+                        format!("{} names for {} values", items.len(), parts.len()),
+                        "as many are wanted",
+                    );
                 }
                 for (item, part) in items.iter().zip(parts) {
                     self.bind_pattern(item, part)?;
@@ -134,7 +142,11 @@ impl Body<'_> {
         if let (Ty::Asset(r), Repr::Var(_)) = (&val.ty, &val.repr) {
             let measured = self.front.world.asset(*r).is_some_and(|a| a.measured);
             if measured || r.scope != 0 {
-                return self.fail(pattern, "this asset is not taken apart", "only one of this module that is not measured is");
+                return self.fail(
+                    pattern,
+                    "this asset is not taken apart",
+                    "only one of this module that is not measured is",
+                );
             }
             let index = r.index;
             self.burns.insert(index);
@@ -178,7 +190,11 @@ impl Body<'_> {
         let positional: Vec<Node> = list.children().filter(|c| c.kind().is_pat()).collect();
         if ast::token(&list, K::LParen).is_some() {
             if positional.len() != parts.len() {
-                return self.fail(pattern, format!("{} names for {} fields", positional.len(), parts.len()), "as many are wanted");
+                return self.fail(
+                    pattern,
+                    format!("{} names for {} fields", positional.len(), parts.len()),
+                    "as many are wanted",
+                );
             }
             for (item, part) in positional.iter().zip(parts) {
                 self.bind_pattern(item, part)?;
@@ -314,13 +330,18 @@ impl Body<'_> {
             Ty::Enum(r) => self.front.world.enumeration(*r).map(|e| e.1.clone()).unwrap_or_default(),
             ty => return self.fail(&of, "an enum or option is wanted", format!("this is {}", self.show(ty))),
         };
-        let arms: Vec<Node> = ast::child(node, K::MatchArms).map(|a| ast::children(&a, K::MatchArm).collect()).unwrap_or_default();
+        let arms: Vec<Node> =
+            ast::child(node, K::MatchArms).map(|a| ast::children(&a, K::MatchArm).collect()).unwrap_or_default();
         for arm in &arms {
             let Some(pattern) = ast::pat(arm) else { continue };
             let name = ast::word(&pattern, 0).map(|w| w.text().to_owned()).unwrap_or_default();
             if pattern.kind() == K::VariantPat && !shapes.iter().any(|s| s.name == name) {
                 let names: Vec<&str> = shapes.iter().map(|s| s.name.as_str()).collect();
-                return self.fail(&pattern, format!("{} has no variant `{name}`", self.show(&val.ty)), format!("it has {}", names.join(", ")));
+                return self.fail(
+                    &pattern,
+                    format!("{} has no variant `{name}`", self.show(&val.ty)),
+                    format!("it has {}", names.join(", ")),
+                );
             }
         }
         let a = self.take(&val, &of)?;
@@ -336,7 +357,12 @@ impl Body<'_> {
             let arms: Vec<Node> = arms.iter().filter(fits).cloned().collect();
             if !arms.iter().any(|arm| guard_of(arm).is_none()) {
                 let message = format!("`{}` is not covered", shape.name);
-                return self.front.fail_help(node, message, "every variant needs an arm without `if`", format!("add `{} => ...`", pattern_text(shape)));
+                return self.front.fail_help(
+                    node,
+                    message,
+                    "every variant needs an arm without `if`",
+                    format!("add `{} => ...`", pattern_text(shape)),
+                );
             }
             self.range = ast::span(&arms[0]);
             let params: Vec<(Ty, String)> = shape.fields.iter().map(|f| (f.1.clone(), String::new())).collect();
@@ -402,7 +428,13 @@ impl Body<'_> {
                 Some(value) => self.expr(value, None)?,
                 None => match super::props::lookup(&self.names, name.text()).cloned() {
                     Some(val) => val,
-                    None => return self.fail(&acc, format!("there is no `{}` here", name.text()), "write `name: first value`"),
+                    None => {
+                        return self.fail(
+                            &acc,
+                            format!("there is no `{}` here", name.text()),
+                            "write `name: first value`",
+                        );
+                    }
                 },
             };
             self.range = ast::span(&acc);
@@ -464,8 +496,14 @@ impl Body<'_> {
                 && self.linear(&self.vars[n].ty)
             {
                 let name = &self.vars[n].name;
-                let told = Diagnostic::new(self.front.span(used.clone()), format!("`{name}` would be used once a round"), "used here, in a loop");
-                return Err(Box::new(told.help("make it an accumulator: `from (acc: it)`, and give it on from round to round")));
+                let told = Diagnostic::new(
+                    self.front.span(used.clone()),
+                    format!("`{name}` would be used once a round"),
+                    "used here, in a loop",
+                );
+                return Err(Box::new(
+                    told.help("make it an accumulator: `from (acc: it)`, and give it on from round to round"),
+                ));
             }
         }
         self.restore(&before);
@@ -489,7 +527,12 @@ impl Body<'_> {
         if !fold {
             let val = self.expr(over, Some(&Ty::NAT32))?;
             if !matches!(val.ty, Ty::Int { signed: false, bits: 8 | 16 | 32 }) {
-                return self.front.fail_help(over, "fuel is a Nat32 or smaller", format!("this is {}", self.show(&val.ty)), "write `n as Nat32`");
+                return self.front.fail_help(
+                    over,
+                    "fuel is a Nat32 or smaller",
+                    format!("this is {}", self.show(&val.ty)),
+                    "write `n as Nat32`",
+                );
             }
             return Ok((self.take(&val, over)?, Vec::new()));
         }

@@ -47,7 +47,8 @@ pub(super) fn in_order(front: &mut Front, root: &Node, protocols: &[Node], told:
             K::ProtocolItem => {
                 let protocol = protocols.iter().position(|p| *p == node);
                 let steps = ast::child(&node, K::ProtocolBody);
-                let steps = steps.iter().flat_map(|b| b.children()).filter(|c| matches!(c.kind(), K::StartItem | K::MoveItem));
+                let steps =
+                    steps.iter().flat_map(|b| b.children()).filter(|c| matches!(c.kind(), K::StartItem | K::MoveItem));
                 all.extend(steps.map(|node| Source { name: name_of(&node), node, protocol }));
             }
             _ => {}
@@ -57,13 +58,18 @@ pub(super) fn in_order(front: &mut Front, root: &Node, protocols: &[Node], told:
     for (n, source) in all.iter().enumerate() {
         if let Some(first) = places.insert(&source.name, n) {
             told.push(
-                Diagnostic::new(front.at(&source.node), format!("there are two functions `{}`", source.name), "declared again")
-                    .also(front.at(&all[first].node), "declared first"),
+                Diagnostic::new(
+                    front.at(&source.node),
+                    format!("there are two functions `{}`", source.name),
+                    "declared again",
+                )
+                .also(front.at(&all[first].node), "declared first"),
             );
         }
     }
     front.declared_functions = all.iter().map(|s| s.name.clone()).collect();
-    let calls: Vec<Vec<usize>> = all.iter().map(|s| called(&s.node).filter_map(|c| places.get(c.as_str()).copied()).collect()).collect();
+    let calls: Vec<Vec<usize>> =
+        all.iter().map(|s| called(&s.node).filter_map(|c| places.get(c.as_str()).copied()).collect()).collect();
     // Depth first, on a stack of our own.
     let mut state = vec![0u8; all.len()];
     let mut order = Vec::new();
@@ -181,7 +187,12 @@ impl Front {
                     continue;
                 }
                 if entry {
-                    return self.fail_help(&part, "whose agreement a command needs stands in `by`", "here it says nothing", "write `by p`");
+                    return self.fail_help(
+                        &part,
+                        "whose agreement a command needs stands in `by`",
+                        "here it says nothing",
+                        "write `by p`",
+                    );
                 }
                 for arg in ast::args(&part) {
                     let (place, ty) = self.place(&names, &arg)?;
@@ -201,11 +212,23 @@ impl Front {
                 }
             }
             (FunctionKind::Action, []) => {
-                return self.fail_help(node, "who may send this command?", "an action says so", "write `by p`, `by @role`, `by All[a, b]`, ...");
+                return self.fail_help(
+                    node,
+                    "who may send this command?",
+                    "an action says so",
+                    "write `by p`, `by @role`, `by All[a, b]`, ...",
+                );
             }
-            (FunctionKind::Action, [_, second, ..]) => return self.fail(second, "there is one `by` already", "join them: All[a, b]"),
+            (FunctionKind::Action, [_, second, ..]) => {
+                return self.fail(second, "there is one `by` already", "join them: All[a, b]");
+            }
             (_, [clause, ..]) => {
-                return self.fail_help(clause, "only actions and moves have `by`", "this is neither", "a function asks its caller: `requires auth(p)`");
+                return self.fail_help(
+                    clause,
+                    "only actions and moves have `by`",
+                    "this is neither",
+                    "a function asks its caller: `requires auth(p)`",
+                );
             }
             _ => {}
         }
@@ -245,13 +268,20 @@ impl Front {
         }
         body.range = range;
         first(&mut body)?;
-        let Some(expr) = ast::exprs(node).into_iter().last() else { return body.fail(node, "the body is missing", "here") };
+        let Some(expr) = ast::exprs(node).into_iter().last() else {
+            return body.fail(node, "the body is missing", "here");
+        };
         let val = body.expr(&expr, Some(&head.result))?;
         let mut vars = Vec::new();
         if !body.ended() {
             if head.result == Ty::Unit && val.ty != Ty::Unit && !body.linear(&val.ty) {
                 let shown = body.show(&val.ty);
-                return body.front.fail_help(&expr, format!("the body gives {shown}, and nothing says so"), "this value", format!("write `-> {shown}` before the clauses"));
+                return body.front.fail_help(
+                    &expr,
+                    format!("the body gives {shown}, and nothing says so"),
+                    "this value",
+                    format!("write `-> {shown}` before the clauses"),
+                );
             }
             let last = last_expr(&expr);
             if head.result == Ty::Unit && val.ty != Ty::Unit && val.ty != Ty::Never {
@@ -308,7 +338,11 @@ impl Front {
                 for token in ast::tokens(clause).filter(|t| t.kind() == K::Ident).skip(1) {
                     let own = &self.world.own().assets;
                     let Some(at) = own.iter().position(|a| a.shape.name == token.text()) else {
-                        let told = Diagnostic::new(self.span(ast::token_span(&token)), format!("there is no asset `{}` here", token.text()), "not declared by this module");
+                        let told = Diagnostic::new(
+                            self.span(ast::token_span(&token)),
+                            format!("there is no asset `{}` here", token.text()),
+                            "not declared by this module",
+                        );
                         let near = nearest(token.text(), own.iter().map(|a| a.shape.name.as_str()));
                         return Err(Box::new(match near {
                             Some(near) => told.help(format!("did you mean `{near}`?")),
@@ -323,10 +357,19 @@ impl Front {
                 && (kind != FunctionKind::Private || !clauses.is_empty())
             {
                 let head = ast::child(node, K::ParamList).unwrap_or_else(|| node.clone());
-                return self.fail_help(&head, format!("it {word} {} and does not say so", name(more)), "whoever calls it must see that", format!("write `{word} {}` before the body", name(more)));
+                return self.fail_help(
+                    &head,
+                    format!("it {word} {} and does not say so", name(more)),
+                    "whoever calls it must see that",
+                    format!("write `{word} {}` before the body", name(more)),
+                );
             }
             if let (Some(less), Some(clause)) = (said.iter().find(|n| !found.contains(n)), clauses.first()) {
-                return self.fail(clause, format!("it says that it {word} {}, and does not", name(less)), "leave it out");
+                return self.fail(
+                    clause,
+                    format!("it says that it {word} {}, and does not", name(less)),
+                    "leave it out",
+                );
             }
         }
         Ok(())
@@ -376,8 +419,11 @@ impl Front {
     /// asked when it has been taken out; then the command has one more parameter, the party that sends it.
     fn move_item(&mut self, source: &Source) -> R<FnDebug> {
         let (node, protocol) = (&source.node, source.protocol.unwrap_or_default());
-        let words: Vec<String> = ast::tokens(node).filter(|t| t.kind() == K::Ident).skip(2).map(|t| t.text().to_owned()).collect();
-        let Some((from, targets)) = words.split_first() else { return self.fail(node, "a move has states", "from -> to") };
+        let words: Vec<String> =
+            ast::tokens(node).filter(|t| t.kind() == K::Ident).skip(2).map(|t| t.text().to_owned()).collect();
+        let Some((from, targets)) = words.split_first() else {
+            return self.fail(node, "a move has states", "from -> to");
+        };
         let from = self.state(node, protocol, from)?;
         let targets = targets.iter().map(|t| self.state(node, protocol, t)).collect::<R<Vec<u16>>>()?;
         let declared = self.world.own().protocols[protocol].clone();
@@ -389,7 +435,12 @@ impl Front {
         params.extend(self.params(node)?);
         let guard = ast::clauses(node, "by").first().and_then(|c| ast::expr(c, 0));
         let Some(guard) = guard else {
-            return self.fail_help(node, "who may make this move?", "a move says so", "write `by buyer`, `by Any[buyer, arbiter]`, ...");
+            return self.fail_help(
+                node,
+                "who may make this move?",
+                "a move says so",
+                "write `by buyer`, `by Any[buyer, arbiter]`, ...",
+            );
         };
         let names: Names = field_names(&params, 0);
         let by = self.guard(&names, &guard).ok();
@@ -397,7 +448,9 @@ impl Front {
         if inside {
             params.push(("who".to_owned(), Ty::Party));
         }
-        let by = by.unwrap_or_else(|| vec![hopper::ir::GuardNode::Party { place: Place { var: (params.len() - 1) as u16, path: Vec::new() } }]);
+        let by = by.unwrap_or_else(|| {
+            vec![hopper::ir::GuardNode::Party { place: Place { var: (params.len() - 1) as u16, path: Vec::new() } }]
+        });
         let mut requires = Vec::new();
         for claim in ast::clauses(node, "requires").iter().filter_map(|c| ast::expr(c, 0)) {
             match self.props(&field_names(&params, 0), &claim) {
@@ -411,7 +464,8 @@ impl Front {
             }
         }
         let ensures = self.ensures(node, &params, &Ty::Unit)?;
-        let head = Head { kind: FunctionKind::Action, params, result: Ty::Unit, requires, authority: Vec::new(), by, ensures };
+        let head =
+            Head { kind: FunctionKind::Action, params, result: Ty::Unit, requires, authority: Vec::new(), by, ensures };
         self.assemble(source, head, move |body| {
             let state = &declared.states[usize::from(from)];
             let all: Vec<(String, Ty)> = declared.params.iter().chain(&state.shape.fields).cloned().collect();

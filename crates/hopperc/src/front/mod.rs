@@ -16,9 +16,11 @@ mod explain;
 mod expr;
 mod flow;
 mod functions;
+mod literal;
 mod module;
 mod natives;
 mod props;
+mod records;
 mod state;
 mod types;
 
@@ -80,7 +82,11 @@ pub fn compile(sources: &[SourceFile], library: &Library) -> Result<Vec<Compiled
         let Some(next) = ready else {
             let stuck = done.iter().position(|done| !done).unwrap_or_default();
             let at = Span { file: stuck, range: 0..0 };
-            return Err(vec![Diagnostic::new(at, "modules import one another in a circle", "this one waits for itself")]);
+            return Err(vec![Diagnostic::new(
+                at,
+                "modules import one another in a circle",
+                "this one waits for itself",
+            )]);
         };
         done[next] = true;
         all.push(one(next, &trees[next], &mut library)?);
@@ -142,7 +148,10 @@ fn find(library: &Library, import: &Import) -> Result<ModuleId, String> {
             _ => Err("several modules have an id that begins so".to_owned()),
         };
     }
-    let mut fits = library.heads.values().filter(|id| library.units.get(id).is_some_and(|u| u.module.name.as_str() == import.name));
+    let mut fits = library
+        .heads
+        .values()
+        .filter(|id| library.units.get(id).is_some_and(|u| u.module.name.as_str() == import.name));
     match (fits.next(), fits.next()) {
         (Some(id), None) => Ok(*id),
         (None, _) => Err(format!("no module `{}` is deployed, nor among the files", import.name)),
@@ -162,10 +171,18 @@ fn one(file: usize, root: &Node, library: &mut Library) -> Result<Compiled, Vec<
     if let Some(head) = ast::child(root, K::ModuleHead) {
         for clause in ast::clauses(&head, "replaces") {
             let digits = ast::token(&clause, K::Hash).map(|t| t.text().trim_start_matches('#').to_lowercase());
-            let import = Import { node: clause.clone(), name: String::new(), alias: String::new(), id: digits, names: Vec::new() };
+            let import = Import {
+                node: clause.clone(),
+                name: String::new(),
+                alias: String::new(),
+                id: digits,
+                names: Vec::new(),
+            };
             match find(library, &import) {
                 Ok(id) => module.replaces = Some(id),
-                Err(why) => told.push(Diagnostic::new(Span { file, range: ast::span(&clause) }, why, "the version before")),
+                Err(why) => {
+                    told.push(Diagnostic::new(Span { file, range: ast::span(&clause) }, why, "the version before"))
+                }
             }
         }
     }
@@ -230,14 +247,18 @@ fn world(file: usize, root: &Node, library: &Library, told: &mut Vec<Diagnostic>
                     found.push((import, unit.clone()));
                 }
             }
-            Err(why) => told.push(Diagnostic::new(at, why, "not found").help("compile its file along with this one, or deploy it first")),
+            Err(why) => told.push(
+                Diagnostic::new(at, why, "not found").help("compile its file along with this one, or deploy it first"),
+            ),
         }
     }
     for (n, (import, unit)) in found.into_iter().enumerate() {
         let scope = types::import(&unit, n as u16 + 1, import.alias.clone(), import.names.clone(), &world.lineages);
         for name in &import.names {
             let declares = scope.records.iter().map(|s| &s.name).chain(scope.enums.iter().map(|e| &e.0));
-            let declares = declares.chain(scope.assets.iter().map(|a| &a.shape.name)).chain(scope.functions.iter().map(|f| &f.name));
+            let declares = declares
+                .chain(scope.assets.iter().map(|a| &a.shape.name))
+                .chain(scope.functions.iter().map(|f| &f.name));
             if !declares.chain(scope.protocols.iter().map(|p| &p.name)).any(|n| n == name) {
                 let at = Span { file, range: ast::span(&import.node) };
                 told.push(Diagnostic::new(at, format!("`{}` declares no `{name}`", import.name), "imported here"));

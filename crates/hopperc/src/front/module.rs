@@ -76,7 +76,8 @@ impl Front {
     }
 
     pub fn label(&self, text: &str, range: Range<usize>) -> R<Label> {
-        Label::new(text).map_err(|e| Box::new(Diagnostic::new(self.span(range), e.to_string(), "not a name of a declaration")))
+        Label::new(text)
+            .map_err(|e| Box::new(Diagnostic::new(self.span(range), e.to_string(), "not a name of a declaration")))
     }
 
     pub fn fields(&mut self, fields: &[(String, Ty)], range: &Range<usize>) -> R<Vec<Field>> {
@@ -123,13 +124,20 @@ impl Front {
             Ty::InstanceHole(protocol, state) => Type::InstanceHole { protocol: *protocol, state: *state },
             Ty::Never => Type::Unit,
             Ty::Unknown => {
-                return told(self, "the type is declared by a module that is not imported here".to_owned(), "import that one, too");
+                return told(
+                    self,
+                    "the type is declared by a module that is not imported here".to_owned(),
+                    "import that one, too",
+                );
             }
         };
         if let Some(found) = self.types.get(&entry) {
             return Ok(*found);
         }
-        if let Ty::Record(Ref { scope: 0, index }) | Ty::Enum(Ref { scope: 0, index }) | Ty::Asset(Ref { scope: 0, index }) = ty {
+        if let Ty::Record(Ref { scope: 0, index })
+        | Ty::Enum(Ref { scope: 0, index })
+        | Ty::Asset(Ref { scope: 0, index }) = ty
+        {
             if self.entering.contains(ty) {
                 let name = self.world.show(ty);
                 return told(self, format!("`{name}` contains itself"), "a value of it would have no end");
@@ -174,7 +182,8 @@ impl Front {
     pub fn ty(&self, node: &Node) -> R<Ty> {
         match node.kind() {
             K::TupleType => {
-                let items = node.children().filter(|c| c.kind().is_type()).map(|c| self.ty(&c)).collect::<R<Vec<_>>>()?;
+                let items =
+                    node.children().filter(|c| c.kind().is_type()).map(|c| self.ty(&c)).collect::<R<Vec<_>>>()?;
                 Ok(match items.len() {
                     0 => Ty::Unit,
                     1 => items.into_iter().next().unwrap_or(Ty::Unit),
@@ -199,7 +208,9 @@ impl Front {
     /// The last number, or name of a constant, directly in a node.
     fn count(&self, node: &Node, whole: &Node) -> R<u32> {
         let last = ast::tokens(node).filter(|t| matches!(t.kind(), K::Number | K::Ident)).last();
-        let Some(token) = last else { return self.fail(whole, "the bound is missing", "say how many there may be, as in [T; 10]") };
+        let Some(token) = last else {
+            return self.fail(whole, "the bound is missing", "say how many there may be, as in [T; 10]");
+        };
         let number = match token.kind() {
             K::Number => number(token.text()),
             _ => self.constant_number(token.text()),
@@ -235,23 +246,33 @@ impl Front {
         let path: Vec<String> = ast::path(node).iter().map(|t| t.text().to_owned()).collect();
         let args = ast::child(node, K::TypeArgs);
         let name = path.last().cloned().unwrap_or_default();
-        if path.len() == 1 {
-            if let Some(found) = self.built_in(&name, args.as_ref(), node)? {
-                return Ok(found);
-            }
+        if path.len() == 1
+            && let Some(found) = self.built_in(&name, args.as_ref(), node)?
+        {
+            return Ok(found);
         }
         if args.is_some() {
-            return self.fail(node, format!("`{name}` takes no arguments"), "only Option, Map, Id, Text, Bytes and Dec do");
+            return self.fail(
+                node,
+                format!("`{name}` takes no arguments"),
+                "only Option, Map, Id, Text, Bytes and Dec do",
+            );
         }
         match self.declared(&path) {
             Some(Declared::Type(ty)) => Ok(ty),
-            Some(Declared::Variant(..)) => self.fail(node, format!("`{name}` is a variant, not a type"), "write the enum's name"),
+            Some(Declared::Variant(..)) => {
+                self.fail(node, format!("`{name}` is a variant, not a type"), "write the enum's name")
+            }
             None => {
                 let mut known: Vec<&str> = self.world.own().records.iter().map(|s| s.name.as_str()).collect();
                 known.extend(self.world.own().enums.iter().map(|e| e.0.as_str()));
                 known.extend(self.world.own().assets.iter().map(|a| a.shape.name.as_str()));
                 known.extend(["Party", "Bool", "Nat8", "Nat16", "Nat32", "Nat64", "Nat96", "Time", "Date", "Digest"]);
-                let mut told = Diagnostic::new(self.at(node), format!("there is no type `{name}`"), "not declared here, nor imported by that name");
+                let mut told = Diagnostic::new(
+                    self.at(node),
+                    format!("there is no type `{name}`"),
+                    "not declared here, nor imported by that name",
+                );
                 if let Some(near) = nearest(&name, known) {
                     told = told.help(format!("did you mean `{near}`?"));
                 }
@@ -282,7 +303,12 @@ impl Front {
                     return Ok(Some(Ty::Int { signed, bits }));
                 }
                 let list: Vec<String> = widths.iter().map(|w| format!("{prefix}{w}")).collect();
-                return self.fail_help(node, format!("there is no type `{name}`"), "no such width", format!("there are {}", list.join(", ")));
+                return self.fail_help(
+                    node,
+                    format!("there is no type `{name}`"),
+                    "no such width",
+                    format!("there are {}", list.join(", ")),
+                );
             }
         }
         let Some(args) = args else { return Ok(None) };
@@ -304,7 +330,9 @@ impl Front {
                 let path: Vec<String> = path.iter().map(|t| t.text().to_owned()).collect();
                 match self.protocol(&path) {
                     Some(r) => Ty::Id(r),
-                    None => return self.fail(node, "there is no such protocol", "an id is of an instance of a protocol"),
+                    None => {
+                        return self.fail(node, "there is no such protocol", "an id is of an instance of a protocol");
+                    }
                 }
             }
             _ => return Ok(None),

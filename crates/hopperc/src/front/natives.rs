@@ -12,10 +12,44 @@ use crate::syntax::{Node, ast};
 
 /// Names of what is built in, for advice.
 const NATIVES: [&str; 38] = [
-    "min", "max", "div_floor", "div_ceil", "mul_div", "mul_div_ceil", "mul_div_half_even", "share", "len", "slice", "concat",
-    "at", "push", "get", "has", "put", "take", "empty", "drop_empty", "sha256", "verify_signature", "add_days", "add_months",
-    "date_of", "now", "sender", "command", "auth", "split", "join", "mint", "burn", "zero", "drop_zero", "Some", "scan",
-    "distinct", "sum",
+    "min",
+    "max",
+    "div_floor",
+    "div_ceil",
+    "mul_div",
+    "mul_div_ceil",
+    "mul_div_half_even",
+    "share",
+    "len",
+    "slice",
+    "concat",
+    "at",
+    "push",
+    "get",
+    "has",
+    "put",
+    "take",
+    "empty",
+    "drop_empty",
+    "sha256",
+    "verify_signature",
+    "add_days",
+    "add_months",
+    "date_of",
+    "now",
+    "sender",
+    "command",
+    "auth",
+    "split",
+    "join",
+    "mint",
+    "burn",
+    "zero",
+    "drop_zero",
+    "Some",
+    "scan",
+    "distinct",
+    "sum",
 ];
 
 impl Body<'_> {
@@ -36,10 +70,16 @@ impl Body<'_> {
                     return self.call(node, function, &args);
                 }
                 // `list.push(x)` is `push(list, x)`.
-                let Some(receiver) = ast::expr(&callee, 0) else { return self.fail(node, "a value is wanted", "before the dot") };
+                let Some(receiver) = ast::expr(&callee, 0) else {
+                    return self.fail(node, "a value is wanted", "before the dot");
+                };
                 let alias = path[..path.len() - 1].join(".");
                 if !local && self.front.world.scopes[1..].iter().any(|s| s.alias == alias) {
-                    return self.fail(&callee, format!("`{alias}` has no function `{}`", path[path.len() - 1]), "not declared there");
+                    return self.fail(
+                        &callee,
+                        format!("`{alias}` has no function `{}`", path[path.len() - 1]),
+                        "not declared there",
+                    );
                 }
                 let mut all = vec![receiver];
                 all.extend(args);
@@ -50,17 +90,27 @@ impl Body<'_> {
     }
 
     fn call(&mut self, node: &Node, function: Ref, args: &[Node]) -> R<Val> {
-        let Some(declared) = self.front.world.function(function).cloned() else { return self.fail(node, "no such function", "here") };
+        let Some(declared) = self.front.world.function(function).cloned() else {
+            return self.fail(node, "no such function", "here");
+        };
         let name = &declared.name;
         if !matches!(declared.kind, FunctionKind::Private | FunctionKind::Public) {
             return self.fail(node, format!("`{name}` is for commands, not for code"), "call an `fn`");
         }
         if function.scope > 0 && declared.kind != FunctionKind::Public {
-            return self.fail(node, format!("`{name}` is private to its module"), "only `public fn` may be called from outside");
+            return self.fail(
+                node,
+                format!("`{name}` is private to its module"),
+                "only `public fn` may be called from outside",
+            );
         }
         if args.len() != declared.params.len() {
             let params: Vec<String> = declared.params.iter().map(|p| format!("{}: {}", p.0, self.show(&p.1))).collect();
-            return self.fail(node, format!("{} arguments for {} parameters", args.len(), params.len()), format!("wanted: {}", params.join(", ")));
+            return self.fail(
+                node,
+                format!("{} arguments for {} parameters", args.len(), params.len()),
+                format!("wanted: {}", params.join(", ")),
+            );
         }
         let mut vars = Vec::new();
         for (arg, (_, ty)) in args.iter().zip(&declared.params) {
@@ -98,7 +148,12 @@ impl Body<'_> {
         }
         match want {
             Some(Ty::Asset(r)) => Ok((*r, 0)),
-            _ => self.front.fail_help(node, "of which asset?", "this does not tell", "name it first: `mint(Coin, n)`, `zero(Coin)`"),
+            _ => self.front.fail_help(
+                node,
+                "of which asset?",
+                "this does not tell",
+                "name it first: `mint(Coin, n)`, `zero(Coin)`",
+            ),
         }
     }
 
@@ -168,9 +223,16 @@ impl Body<'_> {
                     (Ty::Text(m), Ty::Text(n)) => Ty::Text(m.saturating_add(*n)),
                     (Ty::Bytes(m), Ty::Bytes(n)) => Ty::Bytes(m.saturating_add(*n)),
                     (Ty::List(of, m), Ty::List(_, n)) => Ty::List(of.clone(), m.saturating_add(*n)),
-                    _ => return self.fail(node, "two texts, two bytes or two lists are wanted", format!("{} and {}", self.show(&x), self.show(&y))),
+                    _ => {
+                        return self.fail(
+                            node,
+                            "two texts, two bytes or two lists are wanted",
+                            format!("{} and {}", self.show(&x), self.show(&y)),
+                        );
+                    }
                 };
-                let ty = want.filter(|w| matches!(w, Ty::Text(_) | Ty::Bytes(_) | Ty::List(..))).cloned().unwrap_or(longest);
+                let ty =
+                    want.filter(|w| matches!(w, Ty::Text(_) | Ty::Bytes(_) | Ty::List(..))).cloned().unwrap_or(longest);
                 self.range = range.clone();
                 let index = self.front.intern(&ty, &range)?;
                 self.value(Op::Concat { a, b, ty: index }, ty)
@@ -197,7 +259,12 @@ impl Body<'_> {
                     self.value(Op::List { ty: index, items: Vec::new() }, ty.clone())
                 }
                 _ => {
-                    return self.front.fail_help(node, "the type of this map is not known", "here", "write `let m: Map<K, V; 10> = empty()`");
+                    return self.front.fail_help(
+                        node,
+                        "the type of this map is not known",
+                        "here",
+                        "write `let m: Map<K, V; 10> = empty()`",
+                    );
                 }
             },
             ("get", [map, key]) => {
@@ -274,7 +341,8 @@ impl Body<'_> {
                 };
                 let key = tables[at].key.clone();
                 let after = self.var_of(after, &Ty::Option(Box::new(key.clone())))?;
-                let limit = super::module::number(&ast::text(limit)).or_else(|| self.front.constant_number(&ast::text(limit)));
+                let limit =
+                    super::module::number(&ast::text(limit)).or_else(|| self.front.constant_number(&ast::text(limit)));
                 let Some(limit) = limit.and_then(|n| u32::try_from(n).ok()) else {
                     return self.fail(node, "how many keys at most?", "a number is wanted in third place");
                 };
@@ -299,7 +367,13 @@ impl Body<'_> {
                 let (var, ty, _) = self.measured(a)?;
                 match ty {
                     Ty::Asset(Ref { scope: 0, index }) => self.burns.insert(index),
-                    _ => return self.fail(node, "only the module that declares an asset burns it", "it is declared by an import"),
+                    _ => {
+                        return self.fail(
+                            node,
+                            "only the module that declares an asset burns it",
+                            "it is declared by an import",
+                        );
+                    }
                 };
                 self.emit(Op::Burn { a: var }, &[]);
                 Val::unit()
@@ -312,16 +386,27 @@ impl Body<'_> {
             }
             ("mint" | "zero", _) => {
                 let (asset, skip) = self.asset_named(node, args, want)?;
-                let Some(declared) = self.front.world.asset(asset).cloned() else { return self.fail(node, "no such asset", "here") };
+                let Some(declared) = self.front.world.asset(asset).cloned() else {
+                    return self.fail(node, "no such asset", "here");
+                };
                 if !declared.measured {
                     let name = &declared.shape.name;
-                    return self.front.fail_help(node, format!("`{name}` is not measured"), "it is one thing", format!("write `{name} {{ ... }}`"));
+                    return self.front.fail_help(
+                        node,
+                        format!("`{name}` is not measured"),
+                        "it is one thing",
+                        format!("write `{name} {{ ... }}`"),
+                    );
                 }
                 let wanted = &declared.shape.fields[usize::from(name == "zero")..];
                 let given = &args[skip..];
                 if given.len() != wanted.len() {
                     let names: Vec<String> = wanted.iter().map(|f| format!("{}: {}", f.0, self.show(&f.1))).collect();
-                    return self.fail(node, format!("{} values for {} fields", given.len(), wanted.len()), format!("wanted: {}", names.join(", ")));
+                    return self.fail(
+                        node,
+                        format!("{} values for {} fields", given.len(), wanted.len()),
+                        format!("wanted: {}", names.join(", ")),
+                    );
                 }
                 let mut vars = Vec::new();
                 for (arg, (_, ty)) in given.iter().zip(wanted) {
@@ -333,7 +418,11 @@ impl Body<'_> {
                     return Ok(self.value(Op::Zero { asset, args: vars }, ty));
                 }
                 if asset.scope != 0 {
-                    return self.fail(node, "only the module that declares an asset mints it", "it is declared by an import");
+                    return self.fail(
+                        node,
+                        "only the module that declares an asset mints it",
+                        "it is declared by an import",
+                    );
                 }
                 self.mints.insert(asset.index);
                 self.value(Op::Mint { asset: asset.index, args: vars }, ty)
@@ -369,10 +458,18 @@ impl Body<'_> {
 
     fn no_function<T>(&self, node: &Node, name: &str, args: usize) -> R<T> {
         if NATIVES.contains(&name) {
-            return self.fail(node, format!("`{name}` does not take {args} arguments"), "see the reference for what it takes");
+            return self.fail(
+                node,
+                format!("`{name}` does not take {args} arguments"),
+                "see the reference for what it takes",
+            );
         }
         let own = self.front.world.own().functions.iter().map(|f| f.name.as_str());
-        let mut told = Diagnostic::new(self.front.at(node), format!("there is no function `{name}`"), "not declared, nor built in");
+        let mut told = Diagnostic::new(
+            self.front.at(node),
+            format!("there is no function `{name}`"),
+            "not declared, nor built in",
+        );
         let imported = self.front.world.scopes[1..].iter().flat_map(|s| s.names.iter().map(String::as_str));
         if let Some(near) = nearest(name, own.chain(imported).chain(NATIVES)) {
             told = told.help(format!("did you mean `{near}`?"));

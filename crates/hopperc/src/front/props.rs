@@ -113,7 +113,11 @@ impl Front {
         let fields = self.world.fields(ty).unwrap_or_default();
         let names: Vec<&str> = fields.iter().map(|f| f.0.as_str()).collect();
         let message = format!("{} has no field `{name}`", self.world.show(ty));
-        let label = if names.is_empty() { "it has no fields".to_owned() } else { format!("its fields are {}", names.join(", ")) };
+        let label = if names.is_empty() {
+            "it has no fields".to_owned()
+        } else {
+            format!("its fields are {}", names.join(", "))
+        };
         match nearest(name, names.iter().copied()) {
             Some(near) => self.fail_help(node, message, label, format!("did you mean `{near}`?")),
             None => self.fail(node, message, label),
@@ -424,7 +428,11 @@ impl Front {
                 let Some(inner) = ast::expr(&node, 0) else { return self.no_guard(&node) };
                 let (place, ty) = self.place(names, &inner)?;
                 if ty != Ty::Option(Box::new(Ty::Party)) {
-                    return self.fail(&inner, "an option of a party is wanted before `?`", format!("this is {}", self.world.show(&ty)));
+                    return self.fail(
+                        &inner,
+                        "an option of a party is wanted before `?`",
+                        format!("this is {}", self.world.show(&ty)),
+                    );
                 }
                 nodes.push(GuardNode::IfSome { place });
                 Ok(())

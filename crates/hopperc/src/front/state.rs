@@ -23,7 +23,8 @@ impl Body<'_> {
         let tables = &self.front.world.own().tables;
         let Some(table) = tables.iter().position(|t| t.name == name) else {
             let near = nearest(&name, tables.iter().map(|t| t.name.as_str())).map(|n| format!("did you mean `{n}`?"));
-            let help = near.unwrap_or_else(|| "a module has hold of its own tables only; call a function of the other".to_owned());
+            let help = near
+                .unwrap_or_else(|| "a module has hold of its own tables only; call a function of the other".to_owned());
             return self.front.fail_help(&node, format!("there is no table `{name}` here"), "not declared", help);
         };
         let want = tables[table].key.clone();
@@ -47,7 +48,8 @@ impl Body<'_> {
 
     pub fn change(&mut self, node: &Node, want: Option<&Ty>) -> R<Val> {
         self.reached(node)?;
-        let (Some(row), Some(block), Some(pattern)) = (ast::expr(node, 0), ast::child(node, K::Block), ast::pat(node)) else {
+        let (Some(row), Some(block), Some(pattern)) = (ast::expr(node, 0), ast::child(node, K::Block), ast::pat(node))
+        else {
             return Ok(Val::unit());
         };
         let (table, key) = self.row(&row)?;
@@ -77,7 +79,12 @@ impl Body<'_> {
     fn row_hole(&self, node: &Node) -> R<u16> {
         match self.holes.last() {
             Some(Hole::Row { var }) => Ok(*var),
-            _ => self.front.fail_help(node, "no row is out", "nothing to put back", "`put` and `close` stand in `change t[k] as row { ... }`"),
+            _ => self.front.fail_help(
+                node,
+                "no row is out",
+                "nothing to put back",
+                "`put` and `close` stand in `change t[k] as row { ... }`",
+            ),
         }
     }
 
@@ -152,7 +159,12 @@ impl Body<'_> {
             }
         }
         if self.linear(&ty) {
-            return self.front.fail_help(node, "an asset is not looked at as a whole", format!("this is {}", self.show(&ty)), "look at a field of it, as `peek accounts[p].bal.amount`");
+            return self.front.fail_help(
+                node,
+                "an asset is not looked at as a whole",
+                format!("this is {}", self.show(&ty)),
+                "look at a field of it, as `peek accounts[p].bal.amount`",
+            );
         }
         self.range = ast::span(node);
         Ok(self.value(Op::Peek { table, key, path }, Ty::Option(Box::new(ty))))
@@ -194,7 +206,11 @@ impl Body<'_> {
         let params = Shape { name: declared.name, fields: declared.params };
         for (name, _) in changed {
             if !params.fields.iter().any(|p| p.0 == name.text()) {
-                return self.fail(node, format!("`{}` has no parameter `{}`", params.name, name.text()), "not declared");
+                return self.fail(
+                    node,
+                    format!("`{}` has no parameter `{}`", params.name, name.text()),
+                    "not declared",
+                );
             }
         }
         let mut args = Vec::new();

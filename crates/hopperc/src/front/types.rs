@@ -8,7 +8,10 @@ use hopper::library::Unit;
 pub(super) enum Ty {
     Unit,
     Bool,
-    Int { signed: bool, bits: u8 },
+    Int {
+        signed: bool,
+        bits: u8,
+    },
     Dec(u8),
     Text(u32),
     Bytes(u32),
@@ -219,7 +222,8 @@ pub(super) fn import(unit: &Unit, scope: u16, alias: String, names: Vec<String>,
     let fields = |fields: &[hopper::ir::Field]| -> Vec<(String, Ty)> {
         fields.iter().map(|f| (f.name.to_string(), reader.ty(f.ty))).collect()
     };
-    let shape = |name: &hopper::ir::Label, list: &[hopper::ir::Field]| Shape { name: name.to_string(), fields: fields(list) };
+    let shape =
+        |name: &hopper::ir::Label, list: &[hopper::ir::Field]| Shape { name: name.to_string(), fields: fields(list) };
     Scope {
         alias,
         names,
@@ -300,4 +304,3 @@ impl Reader<'_> {
         }
     }
 }
-

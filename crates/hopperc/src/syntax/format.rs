@@ -173,10 +173,11 @@ fn blank(left: &Token, right: &Token) -> bool {
 
 /// In a test, whose form only its runner knows.
 fn test_blank(left: SyntaxKind, right: SyntaxKind) -> bool {
-    match (left, right) {
-        (K::LBrace, K::RBrace) | (K::LParen | K::LBracket, _) | (_, K::RParen | K::RBracket) => false,
-        (_, K::Comma | K::Semi | K::Colon | K::Dot) | (K::Dot, _) => false,
-        (K::Ident, K::LParen | K::LBracket) => false,
-        _ => true,
-    }
+    !matches!(
+        (left, right),
+        (K::LBrace, K::RBrace)
+            | (K::LParen | K::LBracket | K::Dot, _)
+            | (_, K::RParen | K::RBracket | K::Comma | K::Semi | K::Colon | K::Dot)
+            | (K::Ident, K::LParen | K::LBracket)
+    )
 }

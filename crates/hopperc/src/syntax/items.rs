@@ -24,17 +24,19 @@ impl Parser<'_> {
             let before = self.progress();
             self.item();
             if self.progress() == before {
-                self.expected("a declaration: record, enum, asset, table, protocol, error, event, fn, action, view, ...");
-                self.to_next_item();
+                self.expected(
+                    "a declaration: record, enum, asset, table, protocol, error, event, fn, action, view, ...",
+                );
+                self.skip_to_item();
             }
         }
     }
 
     /// Skips what belongs to no declaration.
-    fn to_next_item(&mut self) {
+    fn skip_to_item(&mut self) {
         self.start(K::Error);
         self.bump();
-        while !self.done() && !(self.new_line() && self.at_head()) {
+        while !self.done() && (!self.new_line() || !self.at_head()) {
             self.bump();
         }
         self.finish();

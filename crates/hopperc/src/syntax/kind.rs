@@ -7,8 +7,8 @@ use logos::Logos;
 
 /// Words that are never names.
 pub const RESERVED: [&str; 19] = [
-    "let", "if", "else", "match", "check", "abort", "change", "insert", "put", "close", "fold", "iterate", "emit", "assert",
-    "require", "peek", "exists", "true", "false",
+    "let", "if", "else", "match", "check", "abort", "change", "insert", "put", "close", "fold", "iterate", "emit",
+    "assert", "require", "peek", "exists", "true", "false",
 ];
 
 /// What a token or a node of the tree is.
