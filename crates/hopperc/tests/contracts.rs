@@ -44,13 +44,35 @@ fn all_compile_and_are_proved_in_two_seconds() {
     }
 }
 
+/// The contracts, and a file with every form of the language.
+fn with_everything() -> Vec<SourceFile> {
+    let mut all = sources();
+    let path = format!("{}/tests/features/everything.hop", env!("CARGO_MANIFEST_DIR"));
+    all.push(SourceFile { name: "everything.hop".to_owned(), text: std::fs::read_to_string(path).unwrap() });
+    all
+}
+
+#[test]
+fn every_form_compiles() {
+    let sources = with_everything();
+    let all = compiled(&sources);
+    let everything = all.iter().find(|c| c.module.name.as_str() == "test.everything").unwrap();
+    // Places for tools: one for each operation and each end.
+    assert_eq!(everything.debug.len(), everything.module.functions.len());
+    for (function, place) in everything.module.functions.iter().zip(&everything.debug) {
+        assert_eq!(function.name.as_str(), place.name);
+        let counts: Vec<usize> = function.blocks.iter().map(|b| b.ops.len() + 1).collect();
+        assert_eq!(place.blocks.iter().map(Vec::len).collect::<Vec<_>>(), counts, "{}", place.name);
+    }
+}
+
 #[test]
 fn all_are_laid_out() {
-    for source in sources() {
+    for source in with_everything() {
         let parsed = parse(&source.text);
         assert_eq!(parsed.errors, Vec::new(), "{}", source.name);
         let once = format(&parsed.root());
-        assert_eq!(once, source.text, "{}: not laid out", source.name);
+        assert!(once == source.text, "{}: not laid out", source.name);
         assert_eq!(format(&parse(&once).root()), once);
     }
 }

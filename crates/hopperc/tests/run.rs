@@ -92,7 +92,12 @@ impl Ledger {
     /// Runs a command on both evaluators, and keeps what it changed.
     fn run(&mut self, module: &str, function: &str, signers: &[&str], args: Vec<Value>) -> Outcome {
         let unit = self.unit(module);
-        let at = unit.module.functions.iter().position(|f| f.name.as_str() == function).unwrap_or_else(|| panic!("{function}"));
+        let at = unit
+            .module
+            .functions
+            .iter()
+            .position(|f| f.name.as_str() == function)
+            .unwrap_or_else(|| panic!("{function}"));
         let mut roles = BTreeMap::new();
         for unit in self.library.units.values() {
             for (n, role) in unit.module.roles.iter().enumerate() {

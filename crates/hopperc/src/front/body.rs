@@ -255,7 +255,12 @@ impl<'f> Body<'f> {
                 let args = parts.iter().map(|p| self.take_here(p)).collect::<R<Vec<u16>>>()?;
                 let range = self.range.clone();
                 let ty = self.front.intern(&val.ty, &range)?;
-                Ok(self.emit(Op::Make { ty, args }, std::slice::from_ref(&val.ty)))
+                let made = self.emit(Op::Make { ty, args }, std::slice::from_ref(&val.ty));
+                // Whoever asked for it uses it.
+                if self.linear(&val.ty) {
+                    self.use_up(made)?;
+                }
+                Ok(made)
             }
         }
     }

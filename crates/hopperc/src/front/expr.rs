@@ -317,13 +317,6 @@ impl Body<'_> {
 
     /// Two operands of one type: that of the one that knows its own.
     pub fn pair(&mut self, left: &Node, right: &Node, want: Option<&Ty>) -> R<(u16, u16, Ty)> {
-        let vague = |node: &Node| {
-            let node = ast::bare(node);
-            let literal = |n: &Node| {
-                matches!(n.kind(), K::Literal | K::ListExpr) || n.kind() == K::NameExpr && ast::text(n) == "None"
-            };
-            literal(&node) || node.kind() == K::PrefixExpr && ast::expr(&node, 0).is_some_and(|n| literal(&n))
-        };
         if vague(left) && !vague(right) {
             let b = self.expr(right, want)?;
             let a = self.expr_of(left, &b.ty)?;
@@ -349,12 +342,17 @@ impl Body<'_> {
             _ => None,
         };
         if let Some(op) = arith {
-            if matches!(op, Arith::Add | Arith::Sub)
-                && let Some(val) = self.time_sum(node, &left, &right, op)?
-            {
-                return Ok(val);
-            }
-            let (a, b, ty) = self.pair(&left, &right, want.filter(|t| t.is_number()))?;
+            let want = want.filter(|t| t.is_number());
+            let (a, b, ty) = if matches!(op, Arith::Add | Arith::Sub) && !vague(&left) {
+                let val = self.expr(&left, want)?;
+                let a = self.take(&val, &left)?;
+                if val.ty == Ty::Time {
+                    return self.later(node, a, &right, op);
+                }
+                (a, self.var_of(&right, &val.ty)?, val.ty)
+            } else {
+                self.pair(&left, &right, want)?
+            };
             let whole = matches!(ty, Ty::Int { .. });
             let sum = matches!(ty, Ty::Dec(_)) && matches!(op, Arith::Add | Arith::Sub);
             if !whole && !sum {
@@ -389,21 +387,14 @@ impl Body<'_> {
     }
 
     /// A time and a duration: `deadline + 30d`.
-    fn time_sum(&mut self, node: &Node, left: &Node, right: &Node, op: Arith) -> R<Option<Val>> {
-        let names = self.names.clone();
-        let is_now = |node: &Node| node.kind() == K::CallExpr && ast::text(node) == "now()";
-        let time = is_now(left) || self.front.spot(&names, left).ok().flatten().is_some_and(|s| s.ty == Ty::Time);
-        if !time {
-            return Ok(None);
-        }
-        let a = self.var_of(left, &Ty::Time)?;
-        let b = self.var_of(right, &Ty::NAT64)?;
+    fn later(&mut self, node: &Node, time: u16, duration: &Node, op: Arith) -> R<Val> {
+        let b = self.var_of(duration, &Ty::NAT64)?;
         let range = ast::span(node);
         self.range = range.clone();
-        let (nat, time) = (self.front.intern(&Ty::NAT64, &range)?, self.front.intern(&Ty::Time, &range)?);
-        let a = self.emit(Op::Cast { a, ty: nat }, &[Ty::NAT64]);
+        let (nat, ty) = (self.front.intern(&Ty::NAT64, &range)?, self.front.intern(&Ty::Time, &range)?);
+        let a = self.emit(Op::Cast { a: time, ty: nat }, &[Ty::NAT64]);
         let sum = self.emit(Op::Arith { op, a, b }, &[Ty::NAT64]);
-        Ok(Some(self.value(Op::Cast { a: sum, ty: time }, Ty::Time)))
+        Ok(self.value(Op::Cast { a: sum, ty }, Ty::Time))
     }
 
     fn cast(&mut self, node: &Node) -> R<Val> {
@@ -481,4 +472,12 @@ impl Body<'_> {
         self.names = names;
         done
     }
+}
+
+/// Its type is that of what stands beside it.
+fn vague(node: &Node) -> bool {
+    let node = ast::bare(node);
+    let literal =
+        |n: &Node| matches!(n.kind(), K::Literal | K::ListExpr) || n.kind() == K::NameExpr && ast::text(n) == "None";
+    literal(&node) || node.kind() == K::PrefixExpr && ast::expr(&node, 0).is_some_and(|n| literal(&n))
 }

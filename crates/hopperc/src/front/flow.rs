@@ -129,7 +129,7 @@ impl Body<'_> {
 
     /// `Account { bal, frozen }` of a record, or of an asset of this module that is not measured, which is destroyed.
     fn bind_named(&mut self, pattern: &Node, val: Val) -> R<()> {
-        let name = ast::word(pattern, 0).map(|w| w.text().to_owned()).unwrap_or_default();
+        let name = ast::last_word(pattern).map(|w| w.text().to_owned()).unwrap_or_default();
         let found = self.show(&val.ty);
         let shape = match &val.ty {
             Ty::Record(r) => self.front.world.record(*r).cloned(),
@@ -334,7 +334,7 @@ impl Body<'_> {
             ast::child(node, K::MatchArms).map(|a| ast::children(&a, K::MatchArm).collect()).unwrap_or_default();
         for arm in &arms {
             let Some(pattern) = ast::pat(arm) else { continue };
-            let name = ast::word(&pattern, 0).map(|w| w.text().to_owned()).unwrap_or_default();
+            let name = ast::last_word(&pattern).map(|w| w.text().to_owned()).unwrap_or_default();
             if pattern.kind() == K::VariantPat && !shapes.iter().any(|s| s.name == name) {
                 let names: Vec<&str> = shapes.iter().map(|s| s.name.as_str()).collect();
                 return self.fail(
@@ -349,7 +349,7 @@ impl Body<'_> {
         for shape in &shapes {
             let fits = |arm: &&Node| match ast::pat(arm) {
                 Some(pattern) if pattern.kind() == K::VariantPat => {
-                    ast::word(&pattern, 0).is_some_and(|w| w.text() == shape.name)
+                    ast::last_word(&pattern).is_some_and(|w| w.text() == shape.name)
                 }
                 Some(pattern) => matches!(pattern.kind(), K::WildPat | K::NamePat),
                 None => false,

@@ -47,6 +47,11 @@ pub fn word(node: &Node, n: usize) -> Option<Token> {
     tokens(node).filter(|t| t.kind() == K::Ident).nth(n)
 }
 
+/// The last word directly in a node: what a path ends with.
+pub fn last_word(node: &Node) -> Option<Token> {
+    tokens(node).filter(|t| t.kind() == K::Ident).last()
+}
+
 /// True if a word stands directly in a node.
 pub fn has_word(node: &Node, text: &str) -> bool {
     tokens(node).any(|t| t.kind() == K::Ident && t.text() == text)

@@ -536,6 +536,10 @@ impl Parser<'_> {
                 }
                 self.start_at(from, K::VariantPat);
                 self.bump();
+                while self.is(K::Dot) {
+                    self.bump();
+                    self.name("a variant");
+                }
                 if self.is(K::LParen) {
                     self.start(K::VariantPatFields);
                     self.list(K::RParen, "a pattern", |p| {

@@ -155,7 +155,8 @@ fn blank(left: &Token, right: &Token) -> bool {
         return left.text_range().end() != right.text_range().start();
     }
     if parent(right) == K::TestItem || parent(left) == K::TestItem {
-        return test_blank(l, r);
+        let apart = left.text_range().end() != right.text_range().start();
+        return test_blank(l, r) && !(l == K::Ident && opens(r) && r != K::LBrace && !apart);
     }
     match (l, r) {
         (K::LBrace, K::RBrace) | (K::LParen | K::LBracket, _) | (_, K::RParen | K::RBracket) => false,
@@ -178,6 +179,5 @@ fn test_blank(left: SyntaxKind, right: SyntaxKind) -> bool {
         (K::LBrace, K::RBrace)
             | (K::LParen | K::LBracket | K::Dot, _)
             | (_, K::RParen | K::RBracket | K::Comma | K::Semi | K::Colon | K::Dot)
-            | (K::Ident, K::LParen | K::LBracket)
     )
 }
