@@ -153,8 +153,10 @@ fn pieces_of_contracts_never_end_in_a_panic() {
         ["cash", "escrow", "bond", "deed", "library"].iter().map(|n| file(&format!("lib/{n}.hop"))).collect();
     let tokens: Vec<Vec<String>> =
         texts.iter().map(|t| hopperc::syntax::lex(t).iter().map(|l| l.text.to_owned()).collect()).collect();
-    let mut runner =
-        proptest::test_runner::TestRunner::new(ProptestConfig { cases: 1_500, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: std::env::var("HOPPERC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_500),
+        ..ProptestConfig::default()
+    });
     let strategy = (
         0..tokens.len(),
         prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 1..4),

@@ -136,6 +136,15 @@ impl Body<'_> {
         Ok((self.take(&val, node)?, val.ty))
     }
 
+    /// Uses up a value of one of several types.
+    fn take_kind(&mut self, node: &Node, want: Option<&Ty>, what: &str, fits: fn(&Ty) -> bool) -> R<(u16, Ty)> {
+        let val = self.expr(node, want)?;
+        if !fits(&val.ty) && val.ty != Ty::Never {
+            return self.fail(node, format!("{what} wanted"), format!("this is {}", self.show(&val.ty)));
+        }
+        Ok((self.take(&val, node)?, val.ty))
+    }
+
     /// An asset that is wanted: named by the first argument, or by what is wanted.
     fn asset_named(&self, node: &Node, args: &[Node], want: Option<&Ty>) -> R<(Ref, usize)> {
         if let Some(first) = args.first().filter(|a| matches!(a.kind(), K::NameExpr | K::FieldExpr)) {
@@ -193,27 +202,40 @@ impl Body<'_> {
                     "mul_div_ceil" => Rounding::Ceil,
                     _ => Rounding::HalfEven,
                 };
-                let (a, first) = self.take_expr(a, want)?;
-                let (b, _) = self.take_expr(b, Some(&first))?;
-                let (c, _) = self.take_expr(c, Some(&first))?;
+                let scaled: fn(&Ty) -> bool = |ty| matches!(ty, Ty::Int { .. } | Ty::Dec(_));
+                let (a, first) = self.take_kind(a, want, "a number is", scaled)?;
+                let (b, _) = self.take_kind(b, Some(&first), "a number is", scaled)?;
+                let (c, _) = self.take_kind(c, Some(&first), "a number is", scaled)?;
                 let result = want.filter(|t| matches!(t, Ty::Int { .. } | Ty::Dec(_))).cloned().unwrap_or(first);
                 self.range = range.clone();
                 let ty = self.front.intern(&result, &range)?;
                 self.value(Op::MulDiv { a, b, c, rounding, ty }, result)
             }
             ("share", [a, part, whole]) => {
-                let (a, ty) = self.take_expr(a, want)?;
-                let (part, of) = self.take_expr(part, Some(&ty))?;
-                let (whole, _) = self.take_expr(whole, Some(&of))?;
+                let natural: fn(&Ty) -> bool = |ty| matches!(ty, Ty::Int { signed: false, .. });
+                let (a, ty) = self.take_kind(a, want, "an unsigned number is", natural)?;
+                let (part, of) = self.take_kind(part, Some(&ty), "an unsigned number is", natural)?;
+                let (whole, _) = self.take_kind(whole, Some(&of), "an unsigned number is", natural)?;
                 self.range = range;
                 self.value(Op::Share { a, part, whole }, ty)
             }
             ("len", [a]) => {
-                let (a, _) = self.look(a, None)?;
-                self.value(Op::Length { a }, Ty::NAT32)
+                let (of, ty) = self.look(a, None)?;
+                if !matches!(ty, Ty::Text(_) | Ty::Bytes(_) | Ty::List(..) | Ty::Map(..)) {
+                    return self.wanted(a, "a text, bytes, list or map", &ty);
+                }
+                self.value(Op::Length { a: of }, Ty::NAT32)
             }
             ("slice", [a, from, to]) => {
                 let (a, ty) = self.take_expr(a, None)?;
+                let data = match &ty {
+                    Ty::Text(_) | Ty::Bytes(_) => true,
+                    Ty::List(of, _) => !self.linear(of),
+                    _ => false,
+                };
+                if !data {
+                    return self.wanted(node, "a text, bytes or a list of data", &ty);
+                }
                 let (from, to) = (self.var_of(from, &Ty::NAT32)?, self.var_of(to, &Ty::NAT32)?);
                 self.value(Op::Slice { a, from, to }, ty)
             }
@@ -222,7 +244,7 @@ impl Body<'_> {
                 let longest = match (&x, &y) {
                     (Ty::Text(m), Ty::Text(n)) => Ty::Text(m.saturating_add(*n)),
                     (Ty::Bytes(m), Ty::Bytes(n)) => Ty::Bytes(m.saturating_add(*n)),
-                    (Ty::List(of, m), Ty::List(_, n)) => Ty::List(of.clone(), m.saturating_add(*n)),
+                    (Ty::List(of, m), Ty::List(other, n)) if of == other => Ty::List(of.clone(), m.saturating_add(*n)),
                     _ => {
                         return self.fail(
                             node,
@@ -239,7 +261,10 @@ impl Body<'_> {
             }
             ("at", [list, index]) => {
                 let (list, ty) = self.take_expr(list, None)?;
-                let Ty::List(of, _) = ty else { return self.wanted(node, "a list", &ty) };
+                let of = match ty {
+                    Ty::List(of, _) if !self.linear(&of) => of,
+                    ty => return self.wanted(node, "a list of data", &ty),
+                };
                 let index = self.var_of(index, &Ty::NAT32)?;
                 self.value(Op::At { list, index }, Ty::Option(of))
             }
@@ -270,6 +295,9 @@ impl Body<'_> {
             ("get", [map, key]) => {
                 let (map, ty) = self.look(map, None)?;
                 let Ty::Map(k, v, _) = ty else { return self.wanted(node, "a map", &ty) };
+                if self.linear(&v) {
+                    return self.fail(node, "an asset does not leave a map by a look", "take it out: `m.take(k)`");
+                }
                 let key = self.var_of(key, &k)?;
                 self.value(Op::MapGet { map, key }, Ty::Option(v))
             }
@@ -294,18 +322,21 @@ impl Body<'_> {
                 self.two(Op::MapTake { map, key }, ty.clone(), Ty::Option(v.clone()))
             }
             ("drop_empty", [a]) => {
-                let (a, _) = self.take_expr(a, None)?;
+                let (a, _) =
+                    self.take_kind(a, None, "a list or map is", |t| matches!(t, Ty::List(..) | Ty::Map(..)))?;
                 self.emit(Op::DropEmpty { a }, &[]);
                 Val::unit()
             }
             ("sha256", [a]) => {
-                let (a, _) = self.take_expr(a, None)?;
+                let (a, _) =
+                    self.take_kind(a, None, "a text or bytes are", |t| matches!(t, Ty::Text(_) | Ty::Bytes(_)))?;
                 self.value(Op::Hash { kind: HashKind::Sha256, a }, Ty::Digest)
             }
             ("verify_signature", [key, message, signature]) => {
-                let (key, _) = self.take_expr(key, None)?;
-                let (message, _) = self.take_expr(message, None)?;
-                let (signature, _) = self.take_expr(signature, None)?;
+                let bytes: fn(&Ty) -> bool = |ty| matches!(ty, Ty::Bytes(_));
+                let (key, _) = self.take_kind(key, None, "bytes are", bytes)?;
+                let (message, _) = self.take_kind(message, None, "bytes are", bytes)?;
+                let (signature, _) = self.take_kind(signature, None, "bytes are", bytes)?;
                 self.value(Op::VerifySignature { key, message, signature }, Ty::Bool)
             }
             ("add_days" | "add_months", [date, count]) => {

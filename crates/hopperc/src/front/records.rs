@@ -196,6 +196,22 @@ impl Body<'_> {
             };
             news.push((at, self.expr_of(value, &fields[at].1)?, value.clone()));
         }
+        if let Ty::Asset(r) = &val.ty
+            && let Some(asset) = self.front.world.asset(*r)
+        {
+            if asset.measured || r.scope != 0 {
+                return self.fail(node, "this asset is not changed", "only one of this module that is not measured is");
+            }
+            let fixed =
+                |(at, _, _): &&(usize, Val, Node)| asset.signed == Some(*at as u16) || self.linear(&fields[*at].1);
+            if let Some((at, _, value)) = news.iter().find(fixed) {
+                return self.fail(
+                    value,
+                    format!("`{}` is not changed", fields[*at].0),
+                    "neither a signed field nor an asset in it is",
+                );
+            }
+        }
         self.range = ast::span(node);
         match val.repr {
             // An asset, or a record of data with one change: it stays whole.
