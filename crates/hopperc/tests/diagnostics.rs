@@ -189,3 +189,35 @@ fn pieces_of_contracts_never_end_in_a_panic() {
         })
         .unwrap();
 }
+
+/// Long chains, deep nests and many names are refused or compiled, and never overflow the stack.
+#[test]
+fn large_programs_are_told_of() {
+    let library = Library::default();
+    let said = |text: String| compile(&[SourceFile { name: "m.hop".to_owned(), text }], &library).err();
+    let body = |inner: &str| format!("module m\nfn f(a: Nat64) -> Nat64\n= {inner}\n");
+    assert_eq!(said(body(&format!("a{}", " + a".repeat(150)))), None);
+    assert_eq!(said(body(&format!("{}a{}", "(".repeat(45), ")".repeat(45)))), None);
+    let deep = format!("{}a{}", "if a > 1 { ".repeat(30), " } else { 1 }".repeat(30));
+    assert_eq!(said(body(&deep)), None);
+    let tall = format!("{}a{}", "(a + ".repeat(20), ")".repeat(20));
+    assert_eq!(said(body(&format!("{tall}{}", " + a".repeat(100)))), None);
+    let requires = format!("module m\nfn f(a: Nat64)\n  requires {}a > 0\n= ()\n", "a > 0 && ".repeat(100));
+    assert!(said(requires).is_some_and(|told| told[0].message.contains("propositions")));
+    let many: String = (0..2_000).map(|n| format!("  let x{n} = a\n  let y{n} = x{n} + 1\n")).collect();
+    assert!(said(body(&format!("{{\n{many}  a\n}}"))).is_some_and(|told| told[0].message.contains("at hand")));
+    let fields: String = (0..70_000).map(|n| format!("a{n}: Nat8,")).collect();
+    assert!(said(format!("module m\nrecord R {{ {fields} }}\n")).is_some());
+    let fields: String = (0..100).map(|n| format!("a{n}: Nat8,")).collect();
+    assert!(said(format!("module m\nrecord R {{ {fields} }}\n")).is_some());
+    assert!(said(format!("module m\nfn f({fields})\n= ()\n")).is_some());
+    let types = "(".repeat(45) + "Nat8, Nat8" + &", Nat8)".repeat(45);
+    assert!(said(format!("module m\nfn f(a: {types})\n= ()\n")).is_some());
+    let calls: String = (0..300).map(|n| format!("fn f{n}(a: Nat64) -> Nat64\n= f{}(a)\n", n + 1)).collect();
+    assert!(said(format!("module m\n{calls}fn f300(a: Nat64) -> Nat64\n= a\n")).is_some());
+    for text in
+        ["", "module", "module m", "\u{0}", "module m\nmodule n", "import a", "module 5", "module a.b.c\nimport a.b.c"]
+    {
+        let _ = said(text.to_owned());
+    }
+}

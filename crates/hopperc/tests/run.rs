@@ -432,3 +432,79 @@ fn names_and_nets() {
     assert_eq!((l.balance("ann"), l.balance("ben")), (70, 123));
     l.bad("fi.netting", "settle", &["ann", "ben"], pair());
 }
+
+/// What literals and operators come to.
+#[test]
+fn values_are_what_is_written() {
+    let text = r#"
+module test.values
+const LOW: Int64 = -5
+view ints(a: Int64, b: Int64) -> (Int64, Int64, Int64, Int64)
+= (-a + LOW - (-3), a / b, a % b, div_ceil(a, b))
+view wide() -> (Int128, Nat127, Int8, Nat96)
+= (-170_141_183_460_469_231_731_687_303_715_884_105_727, 170_141_183_460_469_231_731_687_303_715_884_105_727, -128, 1_000)
+view decimals(x: Dec<2>) -> (Dec<2>, Dec<2>, Int64)
+= (x + 1.5 - 0.25, mul_div_half_even(x, 2.5, 1.00), x as Int64)
+view texts(t: Text<8>) -> (Text<16>, Nat32, Bytes<3>, Bool)
+= (concat(t, "a\"\\\n"), len(t), 0x00ff0a, t == "hi")
+view days(t: Time) -> (Date, Date, Time, Date)
+= (1969-12-31, add_months(2024-01-31, 1), t + 1d - 1h, date_of(t))
+view branch(n: Nat8, o: Option<Nat8>) -> (Nat8, Bool)
+= {
+  let (a, b) = match o {
+    Some(x) if x > n => (x, true)
+    Some(_) => (n, true)
+    _ => (0 as Nat8, false)
+  }
+  if a == 7 then (a + 1, !b) else if a > 7 { (a, b) } else { (n, n >= 3 && b || n == 0) }
+}
+view collatz(n: Nat64) -> (Nat64, Nat32)
+= iterate 1_000 from (n, k: 0 as Nat32) {
+  if n == 1 then (false, n, k) else if n % 2 == 0 then (true, n / 2, k + 1) else (true, 3 * n + 1, k + 1)
+}
+view total(all: [Nat8; 9]) -> (Nat64, [Nat8; 9], Option<Nat8>)
+= {
+  let none: [Nat8; 9] = []
+  let (sum, doubled) = fold x in all from (sum: 0 as Nat64, doubled: none) {
+    (sum + (x as Nat64), doubled.push(x * 2))
+  }
+  (sum, doubled, all.at(1))
+}
+view names(m: Map<Party, Nat8; 5>, p: Party) -> (Map<Party, Nat8; 5>, Option<Nat8>, Bool, Nat64)
+= {
+  let (more, old) = m.put(p, 9)
+  let sum = fold (k, v) in more from (sum: 0 as Nat64) { if k == p then sum + 100 else sum + (v as Nat64) }
+  (more, old, m.has(p), sum)
+}
+view rounded(a: Nat64) -> (Nat64, Nat64, Nat64, Nat64)
+= (mul_div(a, 1, 2), mul_div_ceil(a, 1, 2), mul_div_half_even(a, 1, 2), share(a, 2, 3))
+"#;
+    let files = [SourceFile { name: "values.hop".to_owned(), text: text.to_owned() }];
+    let mut l = Ledger::of(&files);
+    let mut ask = |function: &str, args: Vec<Value>| l.good("test.values", function, &["ann"], args);
+    let ints = |all: &[i128]| Value::fields(all.iter().map(|i| n(*i)).collect::<Vec<_>>());
+    let bool = Value::Bool;
+    assert_eq!(ask("ints", vec![n(-7), n(2)]), ints(&[5, -4, 1, -3]));
+    assert_eq!(ask("wide", vec![]), ints(&[-i128::MAX, i128::MAX, -128, 1_000]));
+    assert_eq!(ask("decimals", vec![n(101)]), ints(&[226, 252, 101]));
+    let text = Value::text("hia\"\\\n");
+    assert_eq!(
+        ask("texts", vec![Value::text("hi")]),
+        Value::fields(vec![text, n(2), Value::Bytes([0, 255, 10].into()), bool(true)])
+    );
+    let day = 86_400_000;
+    assert_eq!(ask("days", vec![n(3 * day + 5)]), ints(&[-1, 19_782, 4 * day - 3_600_000 + 5, 3]));
+    for (a, o, want) in
+        [(1, Some(7), (8, false)), (1, Some(9), (9, true)), (3, Some(2), (3, true)), (0, None, (0, true))]
+    {
+        let got = ask("branch", vec![n(a), Value::option(o.map(n))]);
+        assert_eq!(got, Value::fields(vec![n(want.0), bool(want.1)]), "{a} {o:?}");
+    }
+    assert_eq!(ask("collatz", vec![n(27)]), ints(&[1, 111]));
+    let list = |all: &[i128]| Value::List(Arc::new(all.iter().map(|i| n(*i)).collect()));
+    assert_eq!(ask("total", vec![list(&[1, 2, 3])]), Value::fields(vec![n(6), list(&[2, 4, 6]), Value::some(n(2))]));
+    let map = |all: &[(&str, i128)]| Value::Map(Arc::new(all.iter().map(|(k, v)| (party(k), n(*v))).collect()));
+    let got = ask("names", vec![map(&[("ann", 1), ("ben", 2)]), party("ann")]);
+    assert_eq!(got, Value::fields(vec![map(&[("ann", 9), ("ben", 2)]), Value::some(n(1)), bool(true), n(102)]));
+    assert_eq!(ask("rounded", vec![n(5)]), ints(&[2, 3, 2, 3]));
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hopper::ir::{Asset, Enum, GuardNode, Module, Protocol, Record, Signal, State, Table, Upgrade, Variant};
+use hopper::ir::{Asset, Enum, GuardNode, Module, Protocol, Record, Signal, State, Table, Upgrade, Variant, limits};
 
 use super::module::{Front, R, duration};
 use super::props::{Names, Val};
@@ -115,6 +115,13 @@ impl Front {
             }
             let Some(ty) = field.ty else { return self.fail(&field.node, "the type is missing", "here") };
             fields.push((name, self.ty(&ty)?));
+        }
+        if fields.len() > limits::FIELDS_MAX {
+            return self.fail(
+                node,
+                format!("more than {} fields", limits::FIELDS_MAX),
+                "put some of them into a record",
+            );
         }
         Ok(fields)
     }

@@ -408,7 +408,9 @@ fn unproved(
         }
         None => told = told.note("no proof was found, and no numbers for which it fails: it may be true and too hard"),
     }
-    let error = front.world.own().errors.first().map_or("Refused", |e| e.name.as_str());
+    let errors = &front.world.own().errors;
+    let plain = errors.iter().find(|e| e.fields.is_empty());
+    let error = plain.map_or("Refused", |e| e.name.as_str());
     told.help(match wanted {
         Some(wanted) => format!("make sure of it before: `check {wanted} else {error}`"),
         None => format!("make sure of it before: `check ... else {error}`, or state it in `requires`"),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use hopper::ir::{Arith, End, GuardNode, Op, Place, Relation};
+use hopper::ir::{Arith, End, GuardNode, Op, Place, Relation, limits};
 
 use super::body::Body;
 use super::module::{R, nearest};
@@ -15,6 +15,14 @@ use crate::syntax::{Node, ast};
 impl Body<'_> {
     /// An expression of a type that is known or not.
     pub fn expr(&mut self, node: &Node, want: Option<&Ty>) -> R<Val> {
+        if self.vars.len() > limits::SCOPE_MAX {
+            return self.front.fail_help(
+                node,
+                format!("more than {} values are at hand at once", limits::SCOPE_MAX),
+                "this is one too many",
+                "make functions of parts of it",
+            );
+        }
         let before = self.range.clone();
         self.range = ast::span(node);
         let val = self.expr_of_kind(node, want);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hopper::ir::{Function, FunctionKind, Guard, Op, Place, Prop, Ref};
+use hopper::ir::{Function, FunctionKind, Guard, Op, Place, Prop, Ref, limits};
 
 use super::body::{Body, Hole, Origin};
 use super::declare::{field_names, name_of};
@@ -158,6 +158,13 @@ impl Front {
                 None => return self.fail(&param.node, "the type is missing", "here"),
             };
             params.push((name, ty));
+        }
+        if params.len() > limits::FIELDS_MAX {
+            return self.fail(
+                node,
+                format!("more than {} parameters", limits::FIELDS_MAX),
+                "put some of them into a record",
+            );
         }
         Ok(params)
     }

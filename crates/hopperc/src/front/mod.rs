@@ -38,6 +38,9 @@ use explain::{Search, explain};
 use module::Front;
 use types::{Scope, World};
 
+/// Bytes of a file: several times what becomes the longest module.
+const SOURCE_BYTES_MAX: usize = 256 * 1024;
+
 /// Where functions stand in the text, for tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionPlace {
@@ -98,6 +101,12 @@ fn trees(sources: &[SourceFile]) -> Result<Vec<Node>, Vec<Diagnostic>> {
     let mut told = Vec::new();
     let mut trees = Vec::new();
     for (file, source) in sources.iter().enumerate() {
+        if source.text.len() > SOURCE_BYTES_MAX {
+            let at = Span { file, range: 0..0 };
+            let message = format!("a file of more than {SOURCE_BYTES_MAX} bytes");
+            told.push(Diagnostic::new(at, message, "no module is so long").help("make several modules of it"));
+            continue;
+        }
         let parsed = parse(&source.text);
         for error in &parsed.errors {
             let mut one = Diagnostic::new(Span { file, range: error.range.clone() }, &error.message, "here");

@@ -184,6 +184,9 @@ impl Front {
             K::TupleType => {
                 let items =
                     node.children().filter(|c| c.kind().is_type()).map(|c| self.ty(&c)).collect::<R<Vec<_>>>()?;
+                if items.len() > hopper::ir::limits::FIELDS_MAX {
+                    return self.fail(node, "a tuple has at most 64 items", "put them into a record or list");
+                }
                 Ok(match items.len() {
                     0 => Ty::Unit,
                     1 => items.into_iter().next().unwrap_or(Ty::Unit),

@@ -237,6 +237,27 @@ proptest! {
         prop_assert_eq!(significant(&format(&parsed.root())), significant(&text));
     }
 
+    /// Blanks are the formatter's business.
+    #[test]
+    fn blanks_do_not_matter(seed in prop::collection::vec(0..4usize, 1..50)) {
+        let mut at = 0;
+        let messy: String = lex(SOME)
+            .iter()
+            .map(|token| {
+                at += 1;
+                let line = token.text.contains('\n');
+                match token.kind {
+                    SyntaxKind::Whitespace if line => {
+                        format!("{}{}", "\n".repeat(token.text.matches('\n').count()), " ".repeat(seed[at % seed.len()]))
+                    }
+                    SyntaxKind::Whitespace => " ".repeat(1 + seed[at % seed.len()]),
+                    _ => token.text.to_owned(),
+                }
+            })
+            .collect();
+        prop_assert_eq!(format(&parse(&messy).root()), format(&parse(SOME).root()));
+    }
+
     /// What is cut out of a program leaves a tree, too, and the rest of the declarations in it.
     #[test]
     fn a_program_with_a_hole(from in 0..SOME.len(), len in 0..40usize) {
