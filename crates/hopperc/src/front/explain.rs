@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hopper::ir::{FunctionKind, Linear, Measure, Module, Monomial, Op, Place, Prop};
+use hopper::ir::{Function, FunctionKind, Linear, Measure, Module, Monomial, Op, Place, Prop, Ref};
 use hopper::lia::{Atom, Facts, Line};
 use hopper::library::Library;
 use hopper::verify::{Evidence, Goal, Reason, Reject, judge};
@@ -16,10 +16,9 @@ use super::module::Front;
 use super::props::{Repr, Val};
 use super::types::Ty;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::prove::{counterexample, prove};
+use crate::prove::counterexample;
 use crate::syntax::SyntaxKind as K;
 use crate::syntax::ast;
-use hopper::ir::{Proof, Proofs};
 
 /// Numbers that no contract uses mark the beginning of what is found out.
 const MARK: i128 = 0x5eed_0000_0000_0000;
@@ -28,46 +27,13 @@ const TRIES: usize = 20_000;
 /// Values that are asked about.
 const ASKED_MAX: usize = 64;
 
-/// The search for proofs, with what was open when it failed.
-#[derive(Default)]
-pub(super) struct Search {
-    pub proofs: Proofs,
-    pub open: Option<(Facts, Line)>,
-}
-
-impl Evidence for Search {
-    fn discharge(&mut self, goal: &Goal<'_>) -> Result<(), Reason> {
-        match prove(goal.facts, goal.line) {
-            Some(proof) => {
-                self.put(goal.function, proof);
-                Ok(())
-            }
-            None => {
-                self.open = Some((copy(goal.facts), goal.line.clone()));
-                Err(Reason::Unproved(goal.number))
-            }
-        }
-    }
-}
-
-impl Search {
-    fn put(&mut self, function: usize, proof: Proof) {
-        if self.proofs.functions.len() <= function {
-            self.proofs.functions.resize(function + 1, Vec::new());
-        }
-        self.proofs.functions[function].push(proof);
-    }
-}
-
-fn copy(facts: &Facts) -> Facts {
-    let mut all = Facts::new();
-    for line in facts.lines() {
-        all.push(hopper::lia::Fact::Line(line.clone()));
-    }
-    for either in facts.eithers() {
-        all.push(hopper::lia::Fact::Either(either.clone()));
-    }
-    all
+/// What the author is told of one obligation or refusal.
+pub(super) struct Told {
+    pub diagnostic: Diagnostic,
+    /// What would have to hold, in the author's words.
+    pub wanted: Vec<String>,
+    /// There are no words for some of it.
+    pub vague: bool,
 }
 
 /// A number that has a name at some place: its text, where it is, what of it.
@@ -256,7 +222,7 @@ pub(super) fn explain(
     functions: &[FnDebug],
     reject: &Reject,
     open: Option<&(Facts, Line)>,
-) -> Diagnostic {
+) -> Told {
     let debug = functions.get(reject.at.index).filter(|_| reject.at.sort == "function");
     let at = reject.at.op.unwrap_or_default();
     let origin = debug.and_then(|d| d.origins.get(usize::from(at.0))?.get(at.1));
@@ -270,15 +236,25 @@ pub(super) fn explain(
         front.at(list.as_ref().unwrap_or(&d.node))
     });
     let name = module.functions.get(reject.at.index).map_or("", |f| f.name.as_str());
-    match (&reject.reason, origin, open) {
-        (Reason::Unproved(_), Some(origin), Some((facts, goal))) => {
-            unproved(front, library, module, reject, at, origin, (facts, goal), span)
+    if let (Reason::Unproved(_), Some(origin), Some((facts, goal))) = (&reject.reason, origin, open) {
+        return unproved(front, library, module, reject, at, origin, (facts, goal), span);
+    }
+    let diagnostic = match (&reject.reason, origin) {
+        (reason @ (Reason::NotDifferent | Reason::NotSame), _) => {
+            let same = *reason == Reason::NotSame;
+            let (message, sign) = match same {
+                true => ("two that must be the same may differ", "=="),
+                false => ("two that must differ may be the same", "!="),
+            };
+            let pair = origin.and_then(|o| pair_of(library, module, reject.at.index, at, o, same));
+            let label =
+                pair.as_ref().map_or_else(|| "not known here".to_owned(), |(a, b)| format!("needs {a} {sign} {b}"));
+            let (a, b) = pair.unwrap_or_else(|| ("a".to_owned(), "b".to_owned()));
+            let error = plain_error(front);
+            Diagnostic::new(span, message, label)
+                .help(format!("check it: `check {a} {sign} {b} else {error}`, or say so in `requires {a} {sign} {b}`"))
         }
-        (Reason::NotDifferent, ..) => Diagnostic::new(span, "two that must differ may be the same", "not known here")
-            .help("check it: `check a != b else Same`, or say so in `requires a != b`"),
-        (Reason::NotSame, ..) => Diagnostic::new(span, "two that must be the same may differ", "not known here")
-            .help("check it: `check a == b else Other`, or say so in `requires a == b`"),
-        (Reason::NoAuthority, ..) => {
+        (Reason::NoAuthority, _) => {
             let party = origin.and_then(|o| asked_of(library, module, reject.at.index, at, o));
             let label = party.as_ref().map_or_else(
                 || "asks for the authority of a party".to_owned(),
@@ -296,32 +272,32 @@ pub(super) fn explain(
                 .note("authority comes from `by` where all must agree, from `requires auth(p)`, from `require p`, or from a signed asset at hand")
                 .help(help)
         }
-        (Reason::AmbientAuthority, ..) => Diagnostic::new(
+        (Reason::AmbientAuthority, _) => Diagnostic::new(
             header.unwrap_or(span),
             "a public function does not ask who signed",
             "it does, itself or through a call",
         )
         .help("say in the signature whose authority is needed: `requires auth(p)`"),
-        (Reason::UnboundedFuel, ..) => {
+        (Reason::UnboundedFuel, _) => {
             Diagnostic::new(span, "nothing bounds how often this runs", "the number comes from a row or a computation")
                 .note("what a command costs at most is known beforehand: from the sizes of its arguments")
                 .help("let it be a parameter, a length, or at most a Nat16: `min(n as Nat16, 100)`")
         }
-        (Reason::Geometric(_), ..) => {
+        (Reason::Geometric(_), _) => {
             Diagnostic::new(span, "an accumulator multiplies its size from round to round", "in this loop")
                 .help("let it grow by the same in each round: `push` one element, or join something from outside")
         }
-        (Reason::Upgrade(why), ..) => Diagnostic::new(
+        (Reason::Upgrade(why), _) => Diagnostic::new(
             header.unwrap_or(span),
             format!("not allowed as an upgrade: {why}"),
             "differs from the version that it replaces",
         )
         .note("holders were promised this by the `upgrade` policy of the version before")
         .help("keep what was promised, or publish a module of its own"),
-        (Reason::ViewWrites, ..) => {
+        (Reason::ViewWrites, _) => {
             Diagnostic::new(header.unwrap_or(span), "a view changes nothing", "this one does").help("make it an action")
         }
-        (reason, ..) => {
+        (reason, _) => {
             let place = if reject.at.name.is_empty() {
                 reject.at.sort.to_owned()
             } else {
@@ -329,7 +305,8 @@ pub(super) fn explain(
             };
             Diagnostic::new(span, reason.to_string(), format!("in {place}"))
         }
-    }
+    };
+    Told { diagnostic, wanted: Vec::new(), vague: true }
 }
 
 /// The name of the party whose authority an operation asks for.
@@ -337,21 +314,14 @@ fn asked_of(library: &Library, module: &Module, function: usize, at: (u16, usize
     let op = module.functions.get(function)?.blocks.get(usize::from(at.0))?.ops.get(at.1)?;
     let place = match op {
         Op::Call { function, args } => {
-            let callee = match function.scope {
-                0 => module.functions.get(usize::from(function.index))?,
-                n => {
-                    let import = module.imports.get(usize::from(n) - 1)?;
-                    library.units.get(import)?.module.functions.get(usize::from(function.index))?
-                }
-            };
+            let callee = callee(library, module, *function)?;
             let place = callee.authority.iter().find(|p| p.path.is_empty())?;
             *args.get(usize::from(place.var))?
         }
         Op::Create { asset, args } => *args.get(usize::from(module.assets.get(usize::from(*asset))?.signed?))?,
         _ => return None,
     };
-    let named = |(name, val): &&(String, Val)| !name.starts_with("self.") && val.repr == Repr::Var(place);
-    origin.names.iter().rev().find(named).map(|(name, _)| name.clone())
+    name_of(origin, place)
 }
 
 #[allow(clippy::too_many_arguments, reason = "what is known of one refusal")]
@@ -364,7 +334,7 @@ fn unproved(
     origin: &Origin,
     (facts, goal): (&Facts, &Line),
     span: Span,
-) -> Diagnostic {
+) -> Told {
     let function = &module.functions[reject.at.index];
     let op = function.blocks.get(usize::from(at.0)).and_then(|b| b.ops.get(at.1));
     let what = match op {
@@ -385,8 +355,7 @@ fn unproved(
     };
     let sums = sums(front, library, module, reject.at.index, at, origin);
     let wanted = comparison(goal, &sums);
-    let label = wanted.as_ref().map_or_else(|| "not known here".to_owned(), |w| format!("needs {w}"));
-    let mut told = Diagnostic::new(span, what, label);
+    let mut told = Diagnostic::new(span, what, "not known here");
     match counterexample(facts, goal, TRIES) {
         Some(found) => {
             let values: BTreeMap<Atom, i128> = found.into_iter().collect();
@@ -408,11 +377,53 @@ fn unproved(
         }
         None => told = told.note("no proof was found, and no numbers for which it fails: it may be true and too hard"),
     }
-    let errors = &front.world.own().errors;
-    let plain = errors.iter().find(|e| e.fields.is_empty());
-    let error = plain.map_or("Refused", |e| e.name.as_str());
-    told.help(match wanted {
-        Some(wanted) => format!("make sure of it before: `check {wanted} else {error}`"),
-        None => format!("make sure of it before: `check ... else {error}`, or state it in `requires`"),
-    })
+    Told { diagnostic: told, vague: wanted.is_none(), wanted: wanted.into_iter().collect() }
+}
+
+/// An error without fields, for advice.
+pub(super) fn plain_error(front: &Front) -> &str {
+    let plain = front.world.own().errors.iter().find(|e| e.fields.is_empty());
+    plain.map_or("Refused", |e| e.name.as_str())
+}
+
+/// The names of the two that a call wants to be the same, or to differ, if it wants that of one pair only.
+fn pair_of(
+    library: &Library,
+    module: &Module,
+    function: usize,
+    at: (u16, usize),
+    origin: &Origin,
+    same: bool,
+) -> Option<(String, String)> {
+    let op = module.functions.get(function)?.blocks.get(usize::from(at.0))?.ops.get(at.1)?;
+    let Op::Call { function, args } = op else { return None };
+    let callee = callee(library, module, *function)?;
+    let pairs: Vec<(&Place, &Place)> = callee
+        .requires
+        .iter()
+        .filter_map(|prop| match prop {
+            Prop::Same { a, b } if same => Some((a, b)),
+            Prop::Differ { a, b } if !same => Some((a, b)),
+            _ => None,
+        })
+        .collect();
+    let [(a, b)] = pairs[..] else { return None };
+    let name = |place: &Place| name_of(origin, *args.get(usize::from(place.var))?).filter(|_| place.path.is_empty());
+    Some((name(a)?, name(b)?))
+}
+
+fn callee<'m>(library: &'m Library, module: &'m Module, function: Ref) -> Option<&'m Function> {
+    match function.scope {
+        0 => module.functions.get(usize::from(function.index)),
+        n => {
+            let import = module.imports.get(usize::from(n) - 1)?;
+            library.units.get(import)?.module.functions.get(usize::from(function.index))
+        }
+    }
+}
+
+/// What the author calls a variable.
+fn name_of(origin: &Origin, var: u16) -> Option<String> {
+    let named = |(name, val): &&(String, Val)| !name.starts_with("self.") && val.repr == Repr::Var(var);
+    origin.names.iter().rev().find(named).map(|(name, _)| name.clone())
 }

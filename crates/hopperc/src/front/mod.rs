@@ -21,12 +21,13 @@ mod module;
 mod natives;
 mod props;
 mod records;
+mod search;
 mod state;
 mod types;
 
 use hopper::ir::{Label, Module, ModuleId, Proofs};
 use hopper::library::Library;
-use hopper::verify::{deploy, judge};
+use hopper::verify::deploy;
 
 pub use cost::{Cost, costs};
 
@@ -34,7 +35,7 @@ use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::syntax::SyntaxKind as K;
 use crate::syntax::{Node, ast, parse};
 use declare::{blank, roles};
-use explain::{Search, explain};
+use explain::explain;
 use module::Front;
 use types::{Scope, World};
 
@@ -222,14 +223,10 @@ fn one(file: usize, root: &Node, library: &mut Library) -> Result<Compiled, Vec<
     }
     front.settle();
     let module = front.module.clone();
-    let mut search = Search::default();
-    if let Err(reject) = judge(library, module.clone(), &mut search) {
-        return Err(vec![explain(&front, library, &module, &debug, &reject, search.open.as_ref())]);
-    }
-    let proofs = search.proofs;
+    let proofs = search::proofs(&front, library, &module, &debug)?;
     let unit = match deploy(library, module.clone(), &proofs) {
         Ok(unit) => unit,
-        Err(reject) => return Err(vec![explain(&front, library, &module, &debug, &reject, None)]),
+        Err(reject) => return Err(vec![explain(&front, library, &module, &debug, &reject, None).diagnostic]),
     };
     let places = module.functions.iter().zip(&debug).map(|(function, debug)| FunctionPlace {
         name: function.name.to_string(),
