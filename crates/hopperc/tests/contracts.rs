@@ -89,3 +89,16 @@ fn what_they_cost() {
     }
     insta::assert_snapshot!(text);
 }
+
+/// What a contract becomes, for the reader of the intermediate representation.
+#[test]
+fn an_escrow_as_it_is_stored() {
+    let all = compiled(&sources());
+    let known = |id: &hopper::ir::ModuleId| all.iter().map(|c| &c.module).find(|m| m.id() == *id).cloned();
+    let escrow = all.iter().find(|c| c.module.name.as_str() == "trade.escrow").unwrap();
+    let text = hopperc::asm::print_with(&escrow.module, &known);
+    assert_eq!(hopperc::asm::assemble_with(&text, &known).as_ref(), Ok(&escrow.module));
+    // The id of the import is the hash of another file.
+    let hex: String = escrow.module.imports[0].0.0.iter().map(|b| format!("{b:02x}")).collect();
+    insta::assert_snapshot!(text.replace(&hex, "<cash>"));
+}

@@ -14,7 +14,7 @@ use super::body::Origin;
 use super::functions::FnDebug;
 use super::module::Front;
 use super::props::{Repr, Val};
-use super::types::Ty;
+use super::types::{Ty, World};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::prove::counterexample;
 use crate::syntax::SyntaxKind as K;
@@ -40,6 +40,15 @@ pub(super) struct Told {
 struct Asked {
     text: String,
     linear: Linear,
+    /// The type, if an expression of this text has one.
+    ty: Option<Ty>,
+}
+
+/// How the verifier sees what has a name.
+struct Seen {
+    text: String,
+    line: Line,
+    ty: Option<Ty>,
 }
 
 /// Everything with a number that names at a place lead to.
@@ -76,19 +85,24 @@ fn numbers_at(front: &Front, text: &str, var: u16, path: &mut Vec<u8>, ty: &Ty, 
         Linear { constant: 0, terms: vec![Monomial { factor: 1, place, measure }] }
     };
     match ty {
-        Ty::Bool | Ty::Ghost => found.push(Asked { text: text.to_owned(), linear: term(Measure::Value) }),
-        ty if ty.is_number() => found.push(Asked { text: text.to_owned(), linear: term(Measure::Value) }),
-        Ty::Text(_) | Ty::Bytes(_) => found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length) }),
+        Ty::Bool | Ty::Ghost => found.push(Asked { text: text.to_owned(), linear: term(Measure::Value), ty: None }),
+        ty if ty.is_number() => {
+            found.push(Asked { text: text.to_owned(), linear: term(Measure::Value), ty: Some(ty.clone()) });
+        }
+        Ty::Text(_) | Ty::Bytes(_) => {
+            found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length), ty: Some(Ty::NAT32) })
+        }
         Ty::List(of, _) | Ty::Map(_, of, _) => {
-            found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length) });
+            found.push(Asked { text: format!("len({text})"), linear: term(Measure::Length), ty: Some(Ty::NAT32) });
             if of.is_number() {
-                found.push(Asked { text: format!("sum({text})"), linear: term(Measure::Sum(Vec::new())) });
+                found.push(Asked { text: format!("sum({text})"), linear: term(Measure::Sum(Vec::new())), ty: None });
             }
             for (n, (field, ty)) in front.world.fields(of).unwrap_or_default().iter().enumerate() {
                 if ty.is_number() {
                     found.push(Asked {
                         text: format!("sum({text}.{field})"),
                         linear: term(Measure::Sum(vec![n as u8])),
+                        ty: None,
                     });
                 }
             }
@@ -140,7 +154,7 @@ fn sums(
     function: usize,
     at: (u16, usize),
     origin: &Origin,
-) -> Vec<(String, Line)> {
+) -> Vec<Seen> {
     let asked = asked(front, origin);
     let mark = |n: usize| Prop::AtMostZero { linear: Linear { constant: MARK + n as i128, terms: Vec::new() } };
     let mut module = module.clone();
@@ -157,61 +171,78 @@ fn sums(
     let mut probe = Probe { function, count: asked.len(), now: None, lines: BTreeMap::new() };
     let _ = judge(library, module, &mut probe);
     let lines = std::mem::take(&mut probe.lines);
-    lines.into_iter().filter_map(|(n, line)| Some((asked.get(n)?.text.clone(), line))).collect()
+    let seen = |(n, line): (usize, Line)| asked.get(n).map(|a| Seen { text: a.text.clone(), line, ty: a.ty.clone() });
+    lines.into_iter().filter_map(seen).collect()
 }
 
-/// Words for a sum, if every unknown in it has a name: `a + 2*b`, of the terms with this sign.
-fn side(
-    terms: &[(Atom, i128)],
-    names: &BTreeMap<Atom, (String, i128)>,
-    positive: bool,
-    constant: &mut i128,
-) -> Option<String> {
-    let mut parts = Vec::new();
-    for (atom, factor) in terms.iter().filter(|(_, f)| (*f > 0) == positive) {
-        let (name, offset) = names.get(atom)?;
-        // The name is the unknown and a number.
-        *constant = constant.checked_sub(factor.checked_mul(*offset)?)?;
-        parts.push(match factor.unsigned_abs() {
-            1 => name.clone(),
-            n => format!("{n} * {name}"),
+/// A sum that is wanted to be at most another, in the author's words.
+struct Wanted {
+    text: String,
+    /// A check at run time can say it.
+    checkable: bool,
+}
+
+/// A type that all of these fit in, if they are not one.
+fn common<'t>(types: impl Iterator<Item = &'t Ty>) -> Option<Ty> {
+    let mut common: Option<(bool, u8)> = None;
+    let mut differ = false;
+    for ty in types {
+        let Ty::Int { signed, bits } = ty else { continue };
+        differ |= common.is_some_and(|c| c != (*signed, *bits));
+        common = Some(match common {
+            Some((other, most)) if other == *signed => (other, most.max(*bits)),
+            Some(_) => (true, 128),
+            None => (*signed, *bits),
         });
     }
-    Some(parts.join(" + "))
+    common.filter(|_| differ).map(|(signed, bits)| Ty::Int { signed, bits })
 }
 
 /// The goal as a comparison of what has names.
-fn comparison(goal: &Line, sums: &[(String, Line)]) -> Option<String> {
+fn comparison(goal: &Line, sums: &[Seen]) -> Option<Wanted> {
     // One of them as it stands, say the rest of a split.
     if goal.terms.len() > 1
-        && let Some((text, line)) = sums.iter().find(|(_, line)| line.terms == goal.terms)
+        && let Some(seen) = sums.iter().find(|seen| seen.line.terms == goal.terms)
     {
-        return Some(format!("{text} <= {}", line.constant.checked_sub(goal.constant)?));
+        let text = format!("{} <= {}", seen.text, seen.line.constant.checked_sub(goal.constant)?);
+        return Some(Wanted { text, checkable: seen.ty.is_some() });
     }
-    let mut names: BTreeMap<Atom, (String, i128)> = BTreeMap::new();
-    for (text, line) in sums {
-        if let [(atom, 1)] = line.terms[..] {
-            let better = names
-                .get(&atom)
-                .is_none_or(|(old, offset)| (*offset != 0, old.len()) > (line.constant != 0, text.len()));
-            if better {
-                names.insert(atom, (text.clone(), line.constant));
+    // The shortest name of each unknown; with a number added only if there is no other.
+    let mut names: BTreeMap<Atom, &Seen> = BTreeMap::new();
+    for seen in sums {
+        if let [(atom, 1)] = seen.line.terms[..] {
+            let rank = |s: &Seen| (s.line.constant != 0, s.ty.is_none(), s.text.len());
+            if names.get(&atom).is_none_or(|old| rank(old) > rank(seen)) {
+                names.insert(atom, seen);
             }
         }
     }
+    let used: Vec<(&Seen, i128)> =
+        goal.terms.iter().map(|(atom, factor)| Some((*names.get(atom)?, *factor))).collect::<Option<_>>()?;
+    let wide = common(used.iter().filter_map(|(seen, _)| seen.ty.as_ref()));
     let mut constant = goal.constant;
-    let mut left = side(&goal.terms, &names, true, &mut constant)?;
-    let mut right = side(&goal.terms, &names, false, &mut constant)?;
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for (seen, factor) in &used {
+        constant = constant.checked_sub(factor.checked_mul(seen.line.constant)?)?;
+        let name = match &wide {
+            Some(wide) if seen.ty.as_ref() != Some(wide) => {
+                format!("({} as {})", seen.text, World::default().show(wide))
+            }
+            _ => seen.text.clone(),
+        };
+        let side = if *factor > 0 { &mut left } else { &mut right };
+        side.push(if factor.unsigned_abs() == 1 { name } else { format!("{} * {name}", factor.unsigned_abs()) });
+    }
     match (left.is_empty(), right.is_empty()) {
         (true, true) => return None,
-        // A positive constant that is left over belongs to the side with nothing on it.
-        (true, false) => left = constant.to_string(),
-        (false, true) => right = constant.checked_neg()?.to_string(),
-        _ if constant > 0 => left = format!("{left} + {constant}"),
-        _ if constant < 0 => right = format!("{right} + {}", constant.checked_neg()?),
+        (true, false) => left.push(constant.to_string()),
+        (false, true) => right.push(constant.checked_neg()?.to_string()),
+        _ if constant > 0 => left.push(constant.to_string()),
+        _ if constant < 0 => right.push(constant.checked_neg()?.to_string()),
         _ => {}
     }
-    Some(format!("{left} <= {right}"))
+    let text = format!("{} <= {}", left.join(" + "), right.join(" + "));
+    Some(Wanted { text, checkable: used.iter().all(|(seen, _)| seen.ty.is_some()) })
 }
 
 /// What the author is told of a refusal.
@@ -360,7 +391,7 @@ fn unproved(
         Some(found) => {
             let values: BTreeMap<Atom, i128> = found.into_iter().collect();
             let mut shown = Vec::new();
-            for (text, line) in &sums {
+            for Seen { text, line, .. } in &sums {
                 // Those that have to do with it, in the author's words.
                 let matters = line.terms.iter().any(|(atom, _)| goal.terms.iter().any(|(g, _)| g == atom));
                 let value = line.value(|atom| values.get(&atom).copied().unwrap_or_default());
@@ -377,7 +408,11 @@ fn unproved(
         }
         None => told = told.note("no proof was found, and no numbers for which it fails: it may be true and too hard"),
     }
-    Told { diagnostic: told, vague: wanted.is_none(), wanted: wanted.into_iter().collect() }
+    Told {
+        diagnostic: told,
+        vague: wanted.as_ref().is_none_or(|w| !w.checkable),
+        wanted: wanted.into_iter().map(|w| w.text).collect(),
+    }
 }
 
 /// An error without fields, for advice.
