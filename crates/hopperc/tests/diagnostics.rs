@@ -217,6 +217,15 @@ fn large_programs_are_told_of() {
     assert!(said(format!("module m\nfn f(a: {types})\n= ()\n")).is_some());
     let calls: String = (0..300).map(|n| format!("fn f{n}(a: Nat64) -> Nat64\n= f{}(a)\n", n + 1)).collect();
     assert!(said(format!("module m\n{calls}fn f300(a: Nat64) -> Nat64\n= a\n")).is_some());
+    // Arms for all variants inside arms for all variants would be a function without end.
+    let variants: Vec<String> = (0..40).map(|n| format!("V{n}")).collect();
+    let nested = format!("{}a{}", "match e { _ => ".repeat(12), " }".repeat(12));
+    let text = format!("module m\nenum E {{ {} }}\nfn f(e: E, a: Nat64) -> Nat64\n= {nested}\n", variants.join(", "));
+    assert!(said(text).is_some_and(|told| told[0].message.contains("branches")));
+    for constant in ["A", "B + 1", "f()", "{ 1 }"] {
+        let text = format!("module m\nconst A: Nat64 = {constant}\nfn f() -> Nat64\n= A\n");
+        assert!(said(text).is_some_and(|told| told[0].message.contains("literal")));
+    }
     for text in
         ["", "module", "module m", "\u{0}", "module m\nmodule n", "import a", "module 5", "module a.b.c\nimport a.b.c"]
     {

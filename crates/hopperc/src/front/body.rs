@@ -38,6 +38,9 @@ struct Open {
     ended: Option<End>,
 }
 
+/// Blocks of one function: more than any that the verifier has the patience for.
+const BLOCKS_MAX: usize = 4096;
+
 /// What is out and must be put back.
 #[derive(Debug, Clone)]
 pub(super) enum Hole {
@@ -151,6 +154,10 @@ impl<'f> Body<'f> {
 
     /// Refuses what comes after an abort.
     pub fn reached(&self, node: &Node) -> R<()> {
+        if self.blocks.len() > BLOCKS_MAX {
+            let help = "an arm `_` is there once for each variant that it stands for; make functions of parts";
+            return self.front.fail_help(node, "more branches than a function may have", "this is one too many", help);
+        }
         if self.ended() { self.fail(node, "this is never reached", "the way ended before") } else { Ok(()) }
     }
 

@@ -55,6 +55,15 @@ impl Front {
 
     fn names(&mut self, root: &Node, items: &Items, told: &mut Vec<Diagnostic>) {
         for node in ast::children(root, K::ConstItem) {
+            let plain = |n: &Node| {
+                let n = ast::bare(n);
+                let inner = if n.kind() == K::PrefixExpr { ast::expr(&n, 0).map(|i| ast::bare(&i)) } else { Some(n) };
+                inner.is_some_and(|i| i.kind() == K::Literal)
+            };
+            if let Some(value) = ast::expr(&node, 0).filter(|v| !plain(v)) {
+                told.push(Diagnostic::new(self.at(&value), "a constant is a literal", "this is computed"));
+                continue;
+            }
             let ty = ast::ty(&node, 0).map(|t| self.ty(&t));
             if let (Some(Ok(ty)), Some(value)) = (ty, ast::expr(&node, 0)) {
                 self.consts.insert(name_of(&node), (ty, value));
