@@ -58,6 +58,11 @@ fn proofs() {
 }
 
 #[test]
+fn protocols() {
+    insta::assert_snapshot!(answers("protocols"));
+}
+
+#[test]
 fn names_and_types() {
     insta::assert_snapshot!(answers("names"));
 }

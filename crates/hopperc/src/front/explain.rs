@@ -350,6 +350,10 @@ fn asked_of(library: &Library, module: &Module, function: usize, at: (u16, usize
             *args.get(usize::from(place.var))?
         }
         Op::Create { asset, args } => *args.get(usize::from(module.assets.get(usize::from(*asset))?.signed?))?,
+        Op::Start { protocol, state, args } => {
+            let declared = module.protocols.get(usize::from(*protocol))?.states.get(usize::from(*state))?;
+            *args.get(usize::from(declared.signed?))?
+        }
         _ => return None,
     };
     name_of(origin, place)
