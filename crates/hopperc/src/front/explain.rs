@@ -22,6 +22,9 @@ use crate::syntax::ast;
 
 /// Numbers that no contract uses mark the beginning of what is found out.
 const MARK: i128 = 0x5eed_0000_0000_0000;
+/// Where a function has authority from.
+const AUTHORITY: &str = "authority comes from `by` where all must agree, from `requires auth(p)`, from `require p`, \
+                         or from a signed asset at hand";
 /// Assignments tried for a counterexample.
 const TRIES: usize = 20_000;
 /// Values that are asked about.
@@ -300,7 +303,7 @@ pub(super) fn explain(
                 _ => format!("ask the caller of `{name}` for it: `requires auth({party})`"),
             };
             Diagnostic::new(span, "a signature is missing: nobody has shown the authority that is needed here", label)
-                .note("authority comes from `by` where all must agree, from `requires auth(p)`, from `require p`, or from a signed asset at hand")
+                .note(AUTHORITY)
                 .help(help)
         }
         (Reason::AmbientAuthority, _) => Diagnostic::new(

@@ -13,6 +13,11 @@ use crate::diagnostic::Diagnostic;
 use crate::syntax::SyntaxKind as K;
 use crate::syntax::{Node, ast};
 
+/// What to do in place of recursion.
+const FINITE: &str = "go through a list with `fold`, or take a number of steps with `iterate fuel from (...)`";
+/// What to do about the fields of a state.
+const INSIDE: &str = "`requires` of a move speaks of its own parameters; what the instance holds is checked inside";
+
 /// A function of the text.
 pub(super) struct Source {
     pub name: String,
@@ -86,10 +91,9 @@ pub(super) fn in_order(front: &mut Front, root: &Node, protocols: &[Node], told:
                 Some(callee) => {
                     stack.push((at, next + 1));
                     if state[*callee] == 1 {
-                        told.push(
-                            Diagnostic::new(front.at(&all[at].node), format!("`{}` calls itself, directly or through others", all[*callee].name), "a run would have no end")
-                                .help("go through a list with `fold`, or take a number of steps with `iterate fuel from (...)`"),
-                        );
+                        let message = format!("`{}` calls itself, directly or through others", all[*callee].name);
+                        let one = Diagnostic::new(front.at(&all[at].node), message, "a run would have no end");
+                        told.push(one.help(FINITE));
                         return Vec::new();
                     }
                     stack.push((*callee, 0));
@@ -463,10 +467,8 @@ impl Front {
             match self.props(&field_names(&params, 0), &claim) {
                 Ok(props) => requires.extend(props),
                 Err(told) => {
-                    return Err(Box::new((*told).help(format!(
-                        "`requires` of a move speaks of its own parameters; what the instance holds is checked inside: `check {} else ...`",
-                        ast::text(&claim)
-                    ))));
+                    let help = format!("{INSIDE}: `check {} else ...`", ast::text(&claim));
+                    return Err(Box::new((*told).help(help)));
                 }
             }
         }

@@ -248,7 +248,8 @@ proptest! {
                 let line = token.text.contains('\n');
                 match token.kind {
                     SyntaxKind::Whitespace if line => {
-                        format!("{}{}", "\n".repeat(token.text.matches('\n').count()), " ".repeat(seed[at % seed.len()]))
+                        let lines = token.text.matches('\n').count();
+                        format!("{}{}", "\n".repeat(lines), " ".repeat(seed[at % seed.len()]))
                     }
                     SyntaxKind::Whitespace => " ".repeat(1 + seed[at % seed.len()]),
                     _ => token.text.to_owned(),
