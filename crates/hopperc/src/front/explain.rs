@@ -3,7 +3,7 @@
 //! The verifier speaks of unknowns by number. To find out which is which, the module is judged once more with assertions about every
 //! value that has a name put before the operation in question: what the verifier would have to show of each says how it sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hopper::ir::{Function, FunctionKind, Linear, Measure, Module, Monomial, Op, Place, Prop, Ref};
 use hopper::lia::{Atom, Facts, Line};
@@ -201,8 +201,33 @@ fn common<'t>(types: impl Iterator<Item = &'t Ty>) -> Option<Ty> {
     common.filter(|_| differ).map(|(signed, bits)| Ty::Int { signed, bits })
 }
 
+/// The goal with what has a name in place of what is known to be the same, or to differ by a number: the amount that a
+/// function gives, say, by the one that was asked for.
+fn renamed(facts: &Facts, goal: &Line, names: &BTreeMap<Atom, &Seen>) -> Line {
+    let known: BTreeSet<&Line> = facts.lines().iter().filter(|line| line.terms.len() == 2).collect();
+    let mut goal = goal.clone();
+    for (atom, factor) in goal.terms.clone() {
+        if names.contains_key(&atom) {
+            continue;
+        }
+        // `atom - other + constant` is at most 0 and at least 0.
+        let same = known.iter().find_map(|line| {
+            let own = line.terms.iter().find(|t| **t == (atom, 1))?;
+            let other = line.terms.iter().find(|t| t.0 != own.0 && t.1 == -1 && names.contains_key(&t.0))?;
+            known.contains(&line.times(-1)?).then_some((other.0, line.constant))
+        });
+        if let Some((other, constant)) = same
+            && let Some(line) = Line::from_parts(constant, &[(atom, 1), (other, -1)])
+            && let Some(less) = line.times(factor).and_then(|line| goal.minus(&line))
+        {
+            goal = less;
+        }
+    }
+    goal
+}
+
 /// The goal as a comparison of what has names.
-fn comparison(goal: &Line, sums: &[Seen]) -> Option<Wanted> {
+fn comparison(facts: &Facts, goal: &Line, sums: &[Seen]) -> Option<Wanted> {
     // One of them as it stands, say the rest of a split.
     if goal.terms.len() > 1
         && let Some(seen) = sums.iter().find(|seen| seen.line.terms == goal.terms)
@@ -220,6 +245,7 @@ fn comparison(goal: &Line, sums: &[Seen]) -> Option<Wanted> {
             }
         }
     }
+    let goal = &renamed(facts, goal, &names);
     let used: Vec<(&Seen, i128)> =
         goal.terms.iter().map(|(atom, factor)| Some((*names.get(atom)?, *factor))).collect::<Option<_>>()?;
     let wide = common(used.iter().filter_map(|(seen, _)| seen.ty.as_ref()));
@@ -392,7 +418,7 @@ fn unproved(
         None => "the invariant may not hold after a round",
     };
     let sums = sums(front, library, module, reject.at.index, at, origin);
-    let wanted = comparison(goal, &sums);
+    let wanted = comparison(facts, goal, &sums);
     let mut told = Diagnostic::new(span, what, "not known here");
     match counterexample(facts, goal, TRIES) {
         Some(found) => {
@@ -400,7 +426,9 @@ fn unproved(
             let mut shown = Vec::new();
             for Seen { text, line, .. } in &sums {
                 // Those that have to do with it, in the author's words.
-                let matters = line.terms.iter().any(|(atom, _)| goal.terms.iter().any(|(g, _)| g == atom));
+                let part = |c: char| !c.is_alphanumeric() && c != '_' && c != '.';
+                let said = wanted.as_ref().is_some_and(|w| w.text.split(part).any(|word| word == text));
+                let matters = said || line.terms.iter().any(|(atom, _)| goal.terms.iter().any(|(g, _)| g == atom));
                 let value = line.value(|atom| values.get(&atom).copied().unwrap_or_default());
                 if let (true, Some(value)) = (matters, value) {
                     shown.push(format!("{text} = {value}"));
