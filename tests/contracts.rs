@@ -36,7 +36,7 @@ action buy(buyer: Party, account: Party, seller: Party, n: Nat96) -> Nat96
 {
   let open = has tills seller
   check open else Closed(seller)
-  let c = call cash.debit(account, buyer, n)
+  let c = call cash.withdraw(account, buyer, n)
   let till, hole = take tills seller
   let pot, sales = unpack till
   let pot = join pot c

@@ -45,6 +45,8 @@ pub mod limits {
     pub const TYPE_DEPTH_MAX: usize = 16;
     /// Variables in scope at once.
     pub const SCOPE_MAX: usize = 1024;
+    /// Imports inside imports.
+    pub const IMPORT_DEPTH_MAX: usize = 64;
     /// Calls inside calls.
     pub const CALL_DEPTH_MAX: usize = 32;
     /// Bytes of one value, encoded.

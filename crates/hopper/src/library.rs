@@ -90,6 +90,8 @@ pub struct Unit {
     pub protocols: Vec<TableInfo>,
     /// Functions.
     pub functions: Vec<FunctionInfo>,
+    /// Imports inside imports below it; 0 without any.
+    pub depth: usize,
 }
 
 impl Unit {

@@ -268,7 +268,12 @@ pub(crate) struct Overlay<'c> {
     slots: Vec<Slot>,
     /// The places of the slots by key, once there are more than a handful.
     index: BTreeMap<RowKey, usize>,
+    /// Slots that scans have looked at.
+    scanned: usize,
 }
+
+/// Slots that the scans of one command look at, at most. Each goes through all of them, and is charged for its keys only.
+const SCANNED_MAX: usize = 1 << 16;
 
 /// Up to so many slots are searched one by one.
 const HANDFUL: usize = 8;
@@ -276,7 +281,7 @@ const HANDFUL: usize = 8;
 impl<'c> Overlay<'c> {
     /// The rows as they are.
     pub fn new(rows: &'c dyn Rows) -> Overlay<'c> {
-        Overlay { rows, slots: Vec::with_capacity(4), index: BTreeMap::new() }
+        Overlay { rows, slots: Vec::with_capacity(4), index: BTreeMap::new(), scanned: 0 }
     }
 
     /// The number of a row, present or not, of a table whose rows have this type.
@@ -357,7 +362,20 @@ impl<'c> Overlay<'c> {
     }
 
     /// The first keys of a table after this one, as of now. Rows that are out count as there.
-    pub fn next_keys(&self, lineage: &Lineage, table: u16, after: Option<&[u8]>, limit: usize) -> Vec<Vec<u8>> {
+    ///
+    /// # Errors
+    /// If the scans of the command have looked at too many rows of its own.
+    pub fn next_keys(
+        &mut self,
+        lineage: &Lineage,
+        table: u16,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Fault> {
+        self.scanned = self.scanned.saturating_add(self.slots.len());
+        if self.scanned > SCANNED_MAX {
+            return Err(Fault::OutOfCost(crate::cost::dimension::READS as u8));
+        }
         let here = |s: &&Slot| {
             s.key.lineage == *lineage && s.key.table == table && after.is_none_or(|a| s.key.key.as_slice() > a)
         };
@@ -380,7 +398,7 @@ impl<'c> Overlay<'c> {
             keys.sort_unstable();
         }
         keys.truncate(limit);
-        keys
+        Ok(keys)
     }
 
     /// The changes, ascending, and the rows to write for them.

@@ -157,6 +157,23 @@ impl Universe {
         Ok(ty)
     }
 
+    /// How many types there are.
+    pub fn len(&self) -> usize {
+        self.infos.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.infos.is_empty()
+    }
+
+    /// Forgets the types that were put in place after the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        for info in self.infos.drain(len.min(self.infos.len())..) {
+            self.places.remove(&info.kind);
+        }
+    }
+
     /// A type that is in place already.
     pub fn find(&self, kind: &Kind) -> Option<Ty> {
         self.places.get(kind).copied()

@@ -67,8 +67,8 @@ pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Res
     if row.status != Status::Live {
         return not_in_force(call.module, "commands may no longer use it; call a later version".to_owned());
     }
-    if let Some(sealed) = code.sealed_below(unit) {
-        return not_in_force(sealed, "it was sealed, and the module called uses it".to_owned());
+    if code.is_stopped(&call.module) {
+        return not_in_force(call.module, "a module that it uses was sealed".to_owned());
     }
     if !view && !is_action(unit, call.function) {
         return Err(Refusal::UnknownAction { module: unit.module.name.to_string(), function: call.function });
@@ -76,7 +76,11 @@ pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Res
     let info = &unit.functions[usize::from(call.function)];
     let args = read_arguments(&code.library().universe, info, &call.args)
         .map_err(|why| Refusal::ArgumentsUndecodable { action: action_name(unit, call.function), why })?;
-    let bound = bound(unit, call.function, &args);
+    let mut bound = bound(unit, call.function, &args);
+    if let Some(limit) = &call.limit {
+        // The meter stops it there.
+        bound.0.iter_mut().zip(limit.0).for_each(|(a, b)| *a = b.min(*a));
+    }
     if let Some((what, bound, most)) = above(&bound, &COMMAND_COST_MAX) {
         return Err(Refusal::CostTooHigh { action: action_name(unit, call.function), what, bound, most });
     }

@@ -28,17 +28,17 @@ pub const PROOFS: &[u8] = include_bytes!("../cash/bank.cash.proofs");
 /// Places of the module's functions.
 pub mod function {
     /// Opens an account.
-    pub const OPEN: u16 = 3;
+    pub const OPEN: u16 = 4;
     /// Mints.
-    pub const ISSUE: u16 = 4;
+    pub const ISSUE: u16 = 5;
     /// Burns.
-    pub const BURN: u16 = 5;
+    pub const BURN: u16 = 6;
     /// Moves money.
-    pub const TRANSFER: u16 = 6;
+    pub const TRANSFER: u16 = 7;
     /// Moves money through other accounts.
-    pub const TRANSFER_THROUGH: u16 = 7;
+    pub const TRANSFER_THROUGH: u16 = 8;
     /// Lets others pass money through an account.
-    pub const PASS_THROUGH: u16 = 8;
+    pub const PASS_THROUGH: u16 = 9;
 }
 
 /// Places of the module's errors.
@@ -255,6 +255,7 @@ fn read_operation(function: u16, r: &mut Reader<'_>) -> Result<Option<Operation>
 pub fn refusal_of(operation: &Operation, abort: &Abort, party: &Name, state: &State) -> Option<Refusal> {
     match abort {
         Abort::Fault(fault) => Some(match (operation, fault) {
+            (Operation::Adjust { account, .. }, Fault::RowMissing) => Refusal::UnknownAccount(account.clone()),
             (Operation::Transfer(transfer), Fault::RowMissing) => {
                 Refusal::UnknownAccount(transfer.path.iter().find(|name| state.account(name).is_none())?.clone())
             }

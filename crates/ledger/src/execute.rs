@@ -9,7 +9,7 @@
 //!    sequences may come in any order.
 //! 3. The block's time is not above the expiry, and the expiry at most [`EXPIRY_AHEAD_MS_MAX`] above the block's time.
 //! 4. The party is registered, and the signers satisfy its guard.
-//! 5. The payload is a request. A call names an action of a module in force, with arguments that are the action's; what
+//! 5. The party's quota has something left for a record. The payload is a request. A call names an action of a module in force, with arguments that are the action's; what
 //!    it could cost at most is no more than [`COMMAND_COST_MAX`].
 //! 6. What it could cost is no more than what the party's quota has left, and the block has room for it.
 //! 7. The request's own rules: `govern`, or the contract's.
@@ -29,7 +29,7 @@
 use hopper::cost::{Cost, dimension};
 use wire::limits::{EXPIRY_AHEAD_MS_MAX, SEQUENCE_WINDOW};
 use wire::merkle::{self, Frontier};
-use wire::{Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
+use wire::{DecodeError, Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
 
 pub use crate::call::COMMAND_COST_MAX;
 use crate::call::{self, Context, Effect, Failure, Prepared};
@@ -221,7 +221,10 @@ impl Ledger {
         let (outcome, recorded) = match self.standing::<R>(command, self.time, guess) {
             Standing::Repeated(first) => (Refusal::Repeated { first: first.index }.outcome(), false),
             Standing::Refused(refusal) => (refusal.outcome(), false),
-            Standing::Final(refusal) => (refusal.outcome(), true),
+            Standing::Final(refusal) => {
+                cost = record_cost(command);
+                (refusal.outcome(), true)
+            }
             Standing::Ready(request, _) if !used.has_room(&request) => (Refusal::BlockFull.outcome(), false),
             Standing::Ready(request, planned) => {
                 let context = Context {
@@ -232,8 +235,8 @@ impl Ledger {
                     everybody: !R::keeps(Rule::OwnerSigns),
                 };
                 let (result, spent) = self.carry_out(request, planned, index, &context);
-                cost = spent;
-                used.cost = used.cost.plus(spent);
+                cost = spent.plus(record_cost(command));
+                used.cost = used.cost.plus(cost);
                 match result {
                     Ok(effect) => {
                         done = effect;
@@ -266,7 +269,7 @@ impl Ledger {
 
     /// Adds what a command cost to what its party has spent, if that is limited.
     fn spend(&mut self, command: &VerifiedCommand, cost: Cost, bookkeeping: Diff) -> Diff {
-        let Some(quota) = self.state.quota(&command.party).filter(|_| cost != Cost::ZERO) else { return bookkeeping };
+        let Some(quota) = self.state.quota(&command.party) else { return bookkeeping };
         let mut usage = self.state.usage(&command.party).at(quota, self.time);
         usage.spent = usage.spent.plus(cost);
         let writes = vec![Write::Usage(command.party.clone(), Some(usage))];
@@ -344,11 +347,7 @@ impl Ledger {
         };
         let diff = Diff::new(self.state.changes(&writes)).with(contract);
         self.state.write_rows(diff.contract(), rows);
-        let taken_back = writes.iter().any(|w| matches!(w, Write::Module(_, None)));
         self.state.put_all(writes);
-        if taken_back {
-            self.state.reload_code();
-        }
         Done { diff, result, hash: None }
     }
 
@@ -386,6 +385,10 @@ impl Ledger {
             }
             Some(_) => {}
         }
+        // What any command costs comes first: what follows is recorded, and a party without means must not be able to add records.
+        if let Some(refusal) = self.beyond_quota(command, time, &record_cost(command)) {
+            return Standing::Refused(refusal);
+        }
         let (request, planned) = match guess {
             Some(guess) => (guess.request.clone(), Planned::Done(Box::new(guess))),
             None => {
@@ -395,6 +398,11 @@ impl Ledger {
                 };
                 let planned = match &request {
                     Request::Call(call) | Request::Note { then: Some(call), .. } => {
+                        if call.scopes.last().is_some_and(|s| usize::from(s.signer) >= command.signers.len()) {
+                            let why = "a scope names a signer that the command does not have";
+                            let error = DecodeError::Invalid { what: "scopes", why };
+                            return Standing::Final(Refusal::PayloadUndecodable(error));
+                        }
                         match call::prepare(&self.state, call, time, false) {
                             Ok(prepared) => Planned::Call(prepared),
                             Err(refusal) => return Standing::Final(refusal),
@@ -405,20 +413,25 @@ impl Ledger {
                 (request, planned)
             }
         };
-        if let Some(quota) = self.state.quota(&command.party) {
-            let spent = self.state.usage(&command.party).at(quota, time).spent;
-            let left = Cost(std::array::from_fn(|n| quota.cost.0[n].saturating_sub(spent.0[n])));
-            let bound = match &planned {
-                Planned::Nothing => flat_cost(&request),
-                Planned::Call(prepared) => flat_cost(&request).plus(prepared.bound),
-                Planned::Done(guess) => guess.prepared.bound,
-            };
-            if let Some((what, bound, left)) = call::above(&bound, &left) {
-                let party = command.party.clone();
-                return Standing::Refused(Refusal::QuotaExceeded { party, what, bound, left });
-            }
+        let bound = match &planned {
+            Planned::Nothing => Cost::ZERO,
+            Planned::Call(prepared) => prepared.bound,
+            Planned::Done(guess) => guess.prepared.bound,
+        };
+        let bound = bound.plus(record_cost(command)).plus(flat_cost(&request));
+        if let Some(refusal) = self.beyond_quota(command, time, &bound) {
+            return Standing::Refused(refusal);
         }
         Standing::Ready(request, planned)
+    }
+
+    /// Why a command of this cost is more than its party's quota has left, if it is.
+    fn beyond_quota(&self, command: &VerifiedCommand, time: Time, bound: &Cost) -> Option<Refusal> {
+        let quota = self.state.quota(&command.party)?;
+        let spent = self.state.usage(&command.party).at(quota, time).spent;
+        let left = Cost(std::array::from_fn(|n| quota.cost.0[n].saturating_sub(spent.0[n])));
+        let (what, bound, left) = call::above(bound, &left)?;
+        Some(Refusal::QuotaExceeded { party: command.party.clone(), what, bound, left })
     }
 
     /// What a node checks before it queues a command, with the time of the last block.
@@ -475,11 +488,21 @@ impl Ledger {
 impl Used {
     /// True if the block has room for a request.
     fn has_room(&mut self, request: &Request) -> bool {
-        if matches!(request, Request::Deploy(_) | Request::Upgrade(_)) {
-            self.modules += 1;
+        let module = matches!(request, Request::Deploy(_) | Request::Upgrade(_));
+        if (module && self.modules == BLOCK_MODULES_MAX) || !self.cost.within(&BLOCK_COST_MAX) {
+            return false;
         }
-        self.modules <= BLOCK_MODULES_MAX && self.cost.within(&BLOCK_COST_MAX)
+        self.modules += usize::from(module);
+        true
     }
+}
+
+/// What keeping the record of a command costs, whatever it asks for.
+fn record_cost(command: &VerifiedCommand) -> Cost {
+    let mut cost = Cost::ZERO;
+    cost.0[dimension::WRITES] = 1;
+    cost.0[dimension::WRITE_BYTES] = 256 + command.payload.len() as u64;
+    cost
 }
 
 /// Steps of the verifier for a byte of a module.

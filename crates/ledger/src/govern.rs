@@ -8,7 +8,7 @@
 //!   newest one. It is in force after the delay that the version in force promises; until then it can be taken back.
 //! * **Seal**: the signers satisfy the governance of the version in force. A version in force is used less from now on, never
 //!   more again; one that is not in force yet is taken back.
-//! * **SetQuota**: the command's party is `admin`, the other one is registered.
+//! * **SetQuota**: the command's party is `admin`, the other one is registered, and another than `admin`.
 //!
 //! Versions stay usable beside their successors until they are sealed: who pinned one by its hash keeps what was signed.
 
@@ -59,6 +59,10 @@ pub(crate) fn set_quota(
     if state.party(party).is_none() {
         return Err(Refusal::UnknownParty(party.clone()));
     }
+    if party.as_str() == ADMIN {
+        // It could never lift a limit that leaves nothing.
+        return Err(Refusal::QuotaRefused);
+    }
     Ok(vec![Write::Quota(party.clone(), quota)])
 }
 
@@ -87,7 +91,7 @@ fn check_imports(state: &State, module: &Module, context: &Context<'_>) -> Resul
         if row.live_from > context.time {
             return Err(Refusal::NotInForce { module: *id, why: "it is announced only; import it later".to_owned() });
         }
-        if state.code().unit(id).is_some_and(|unit| state.code().sealed_below(unit).is_some()) {
+        if state.code().is_stopped(id) {
             return Err(Refusal::NotInForce { module: *id, why: "it was sealed; import a later version".to_owned() });
         }
     }
@@ -194,6 +198,7 @@ pub(crate) fn seal(
     };
     let (ruling, _) = in_force(state, unit.lineage, context);
     must_govern(state, ruling, context)?;
+    let row = row.clone();
     if row.live_from > context.time {
         if state.code().head(&unit.lineage).is_none_or(|head| head.id != id) {
             return Err(Refusal::StatusRefused("a later version replaces this one; take that back first"));
@@ -202,12 +207,13 @@ pub(crate) fn seal(
         let keeps = |b: &Binding| before.as_ref().is_some_and(|old| old.module.roles.contains(&b.role));
         let mut lineage = state.lineage(&unit.lineage).cloned().unwrap_or_default();
         lineage.roles.retain(keeps);
+        state.code_mut().take_back(&id);
         return Ok(vec![Write::Module(id, None), Write::Lineage(unit.lineage, Some(lineage))]);
     }
     if status <= row.status {
         return Err(Refusal::StatusRefused("a version can only be used less than before; name a narrower status"));
     }
-    let row = ModuleRow { status, ..row.clone() };
+    let row = ModuleRow { status, ..row };
     if status == Status::Sealed {
         state.code_mut().seal(id);
     }

@@ -103,17 +103,18 @@ pub(crate) fn delay_ms(module: &Module) -> u64 {
     }
 }
 
-/// What follows from the rows of modules: all of them verified, and which of them are sealed.
+/// What follows from the rows of modules: all of them verified, and which of them are stopped.
 #[derive(Debug, Clone, Default)]
 pub struct Code {
     library: Library,
-    sealed: BTreeSet<ModuleId>,
+    /// Those that were sealed, and those that import one, directly or not.
+    stopped: BTreeSet<ModuleId>,
 }
 
 /// Equal rows give equal code; which modules there are is all that can differ.
 impl PartialEq for Code {
     fn eq(&self, other: &Code) -> bool {
-        self.sealed == other.sealed && self.library.units.keys().eq(other.library.units.keys())
+        self.stopped == other.stopped && self.library.units.keys().eq(other.library.units.keys())
     }
 }
 
@@ -122,7 +123,7 @@ impl Eq for Code {}
 impl Code {
     /// The code of a ledger at genesis.
     pub(crate) fn genesis() -> Code {
-        Code { library: cash::library(), sealed: BTreeSet::new() }
+        Code { library: cash::library(), stopped: BTreeSet::new() }
     }
 
     /// Verifies modules anew, in the order in which they were deployed.
@@ -155,8 +156,29 @@ impl Code {
         verify::deploy(&mut self.library, module, proofs)
     }
 
+    /// Stops a module and all that import it, directly or not.
     pub(crate) fn seal(&mut self, id: ModuleId) {
-        self.sealed.insert(id);
+        let mut importers: BTreeMap<ModuleId, Vec<ModuleId>> = BTreeMap::new();
+        for (importer, unit) in &self.library.units {
+            for import in &unit.imports {
+                importers.entry(import.id).or_default().push(*importer);
+            }
+        }
+        let mut todo = vec![id];
+        while let Some(id) = todo.pop() {
+            if self.stopped.insert(id) {
+                todo.extend(importers.get(&id).into_iter().flatten());
+            }
+        }
+    }
+
+    /// Forgets the newest version of a lineage, which nothing imports yet. Its types stay: they do no harm.
+    pub(crate) fn take_back(&mut self, id: &ModuleId) {
+        let Some(unit) = self.library.units.remove(id) else { return };
+        match unit.module.replaces {
+            Some(old) => self.library.heads.insert(unit.lineage, old),
+            None => self.library.heads.remove(&unit.lineage),
+        };
     }
 
     /// The verified modules.
@@ -174,21 +196,9 @@ impl Code {
         self.unit(self.library.heads.get(lineage)?)
     }
 
-    /// The first sealed module among this one and those that it imports, directly or not.
-    pub fn sealed_below(&self, unit: &Arc<Unit>) -> Option<ModuleId> {
-        if self.sealed.is_empty() {
-            return None;
-        }
-        let (mut todo, mut seen) = (vec![unit], BTreeSet::new());
-        while let Some(unit) = todo.pop() {
-            if self.sealed.contains(&unit.id) {
-                return Some(unit.id);
-            }
-            if seen.insert(unit.id) {
-                todo.extend(&unit.imports);
-            }
-        }
-        None
+    /// True if a module, or one that it imports, directly or not, was sealed.
+    pub fn is_stopped(&self, id: &ModuleId) -> bool {
+        self.stopped.contains(id)
     }
 
     /// The type of the rows of a table.

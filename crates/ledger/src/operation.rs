@@ -153,7 +153,7 @@ mod tests {
         let transfer = Transfer { path: vec![name("A"), name("I"), name("B")], amount: Amount::ZERO };
         let call = cash::transfer_call(&transfer);
         for other in [
-            Call { function: 12, ..call.clone() },
+            Call { function: 13, ..call.clone() },
             Call { limit: Some(hopper::cost::Cost::ZERO), ..call.clone() },
             Call { args: vec![1], ..call.clone() },
             Call {

@@ -69,6 +69,8 @@ codes! {
     GuardRefused = 22,
     /// The signers do not satisfy the new guard.
     NewGuardMustSign = 23,
+    /// What `admin` spends cannot be limited.
+    QuotaRefused = 24,
 
     /// An account of that name exists.
     AccountExists = 30,
@@ -283,6 +285,9 @@ pub enum Refusal {
     /// See [`Code::NewGuardMustSign`].
     #[error("the signers do not satisfy the new guard; let those sign who shall sign from now on")]
     NewGuardMustSign,
+    /// See [`Code::QuotaRefused`].
+    #[error("what \"admin\" spends is not limited, or it might not be able to lift the limit; name another party")]
+    QuotaRefused,
     /// See [`Code::UnknownModule`].
     #[error("module {} is not deployed", .0.0.short())]
     UnknownModule(ModuleId),
@@ -409,6 +414,7 @@ impl Refusal {
             Refusal::PathRepeats(_) => Code::PathRepeats,
             Refusal::SupplyCap { .. } => Code::SupplyCap,
             Refusal::NewGuardMustSign => Code::NewGuardMustSign,
+            Refusal::QuotaRefused => Code::QuotaRefused,
             Refusal::UnknownModule(_) => Code::UnknownModule,
             Refusal::UnknownAction { .. } => Code::UnknownAction,
             Refusal::ArgumentsUndecodable { .. } => Code::ArgumentsUndecodable,
@@ -462,7 +468,7 @@ mod tests {
             "0 Applied, 1 Repeated, 2 SequenceUsed, 3 SequenceTooOld, 4 SequenceTooFar, 5 Expired, 6 ExpiryTooFar, \
              7 UnknownParty, 8 GuardNotSatisfied, 9 PayloadUndecodable, 10 BadSignature, 20 NotAdministrator, \
              21 PartyExists, \
-             22 GuardRefused, 23 NewGuardMustSign, 30 AccountExists, 31 UnknownAccount, 32 NotTreasury, 33 OwnerMustSign, 34 HopMustSign, \
+             22 GuardRefused, 23 NewGuardMustSign, 24 QuotaRefused, 30 AccountExists, 31 UnknownAccount, 32 NotTreasury, 33 OwnerMustSign, 34 HopMustSign, \
              35 Overdraft, 36 ZeroAmount, 37 SelfTransfer, 38 PathRepeats, 39 SupplyCap, 50 UnknownModule, \
              51 UnknownAction, 52 ArgumentsUndecodable, 53 NotInForce, 54 CostTooHigh, 55 QuotaExceeded, 56 BlockFull, \
              60 Unauthorized, 61 ContractFault, 62 ContractError, 63 ResultTooLong, 64 NotConserved, \

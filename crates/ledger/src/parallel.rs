@@ -116,8 +116,17 @@ pub(crate) fn guess(
 }
 
 fn one(state: &State, time: Time, everybody: bool, command: &VerifiedCommand) -> Option<Guess> {
+    // Not for commands that will be refused, as far as that is known: nobody is charged for them.
+    let signed = state.party(&command.party).is_some_and(|row| row.guard.is_satisfied_by(&command.signers));
+    let fresh = state.result(&(command.party.clone(), command.session), command.sequence).is_none();
+    if !signed || !fresh || time > command.expiry {
+        return None;
+    }
     let request = Request::from_payload(&command.payload).ok()?;
     let Request::Call(call) = &request else { return None };
+    if call.scopes.last().is_some_and(|s| usize::from(s.signer) >= command.signers.len()) {
+        return None;
+    }
     let prepared = call::prepare(state, call, time, false).ok()?;
     let watched = Watched { rows: state.contract_rows(), seen: RefCell::default() };
     let context = Context { party: &command.party, signers: &command.signers, command: command.id(), time, everybody };

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use hopper::cost::Cost;
 use hopper::ir::{FunctionKind, Lineage, ModuleId};
+use wire::limits::SIGNERS_MAX;
 use wire::{CommandId, Guard, Hash, Height, Index, Name, Outcome, PublicKey, Receipt, Time};
 
 use crate::amount::Amount;
@@ -223,6 +224,8 @@ impl Ledger {
     /// Runs a view, or an action without effect.
     fn dry_run(&self, party: &Name, signers: Option<&[PublicKey]>, call: &Call) -> Ran {
         let (state, time) = (self.state(), self.time());
+        // No more than a command can have: guards are checked against them.
+        let signers = signers.map(|keys| &keys[..keys.len().min(SIGNERS_MAX)]);
         let nothing =
             |outcome, result, cost| Ran { outcome, result, result_text: String::new(), diff: Diff::default(), cost };
         let unit = state.code().unit(&call.module);

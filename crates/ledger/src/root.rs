@@ -16,8 +16,9 @@
 //! the rows of one block, whose sequences follow each other, share buckets.
 //!
 //! The tree is kept in memory and updated once per block: each touched bucket is hashed once, each node above them
-//! once. Who may create accounts can aim names at one bucket and make it long; the cost of that is linear in the
-//! accounts so created, each of which is a signed command.
+//! once. Who may write rows can aim keys at one bucket and make it long: a command of 64 KiB can put thousands there. Touching one of
+//! its rows then costs time linear in their number, 8 ms for 65,536 of them, and there no proof can be read any more; quotas
+//! limit who can do that.
 
 use sha2::{Digest, Sha256};
 use wire::{Hash, merkle, struct_codec};

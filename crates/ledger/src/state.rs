@@ -482,11 +482,6 @@ impl State {
         }
     }
 
-    /// Verifies the modules that are left after one was taken back.
-    pub(crate) fn reload_code(&mut self) {
-        self.code = Code::load(&self.modules).expect("what was verified once is again");
-    }
-
     fn put_result(&mut self, key: SessionKey, sequence: u64, row: Option<Receipt>) {
         let old = match row {
             Some(receipt) => {

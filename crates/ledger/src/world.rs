@@ -12,7 +12,8 @@ use crate::modules::LineageRow;
 use crate::request::Scope;
 use crate::state::State;
 
-/// Uses of scoped signatures that one command may make: more work than this is not worth its while.
+/// Uses of scoped signatures that one command may make, each party asked for counted: each takes a look at guards and permits that
+/// nothing else is charged for.
 const USES_MAX: usize = 1024;
 
 /// A command as contracts see it.
@@ -57,23 +58,36 @@ impl<'c> Scopes<'c> {
         }
         let left = scopes.iter().map(|s| s.permits.iter().map(|p| p.most.map_or(0, |m| m.amount)).collect()).collect();
         let mut made = Scopes { scopes, entry: Vec::new(), left: RefCell::new((left, 0)) };
-        made.entry = made.lenders(signers, lineage, function, args);
+        made.entry = made.lenders(signers, |_| true, lineage, function, args);
         Some(made)
     }
 
-    /// The signers whose signature is good for a use; what it takes of their budgets is taken.
-    fn lenders(&self, signers: &[PublicKey], lineage: &Lineage, function: &Label, args: &[Value]) -> Vec<PublicKey> {
+    /// Counts what a use takes a look at; false if that is too much.
+    fn count(&self, parties: usize) -> bool {
         let mut left = self.left.borrow_mut();
-        left.1 += 1;
-        if left.1 > USES_MAX {
-            return Vec::new();
-        }
+        left.1 += parties;
+        left.1 <= USES_MAX
+    }
+
+    /// The signers whose signature is good for a use; what it takes of the budgets of those concerned is taken.
+    fn lenders(
+        &self,
+        signers: &[PublicKey],
+        concerned: impl Fn(&PublicKey) -> bool,
+        lineage: &Lineage,
+        function: &Label,
+        args: &[Value],
+    ) -> Vec<PublicKey> {
+        let mut left = self.left.borrow_mut();
         let mut lenders = Vec::with_capacity(signers.len());
         for (place, key) in signers.iter().enumerate() {
             let Some(at) = self.scopes.iter().position(|s| usize::from(s.signer) == place) else {
                 lenders.push(*key);
                 continue;
             };
+            if !concerned(key) {
+                continue;
+            }
             let permits = self.scopes[at].permits.iter().enumerate();
             for (n, permit) in permits.filter(|(_, p)| p.lineage == *lineage && p.function == *function) {
                 let Some(most) = permit.most else {
@@ -127,12 +141,17 @@ impl World for CommandWorld<'_> {
 
     fn allows(&self, (lineage, function): (&Lineage, &Label), parties: &[&Name], args: &[Value]) -> bool {
         let Some(scopes) = &self.scopes else { return true };
+        if !scopes.count(parties.len()) {
+            return false;
+        }
         // A party that did not sign is spoken for by evidence it gave in an earlier command.
         let asked: Vec<&&Name> = parties.iter().filter(|p| self.guarded_by(p, self.signers)).collect();
         if asked.is_empty() {
             return true;
         }
-        let lenders = scopes.lenders(self.signers, lineage, function, args);
+        let guards = || asked.iter().filter_map(|p| self.state.party(p));
+        let concerned = |key: &PublicKey| guards().any(|row| row.guard.keys().contains(key));
+        let lenders = scopes.lenders(self.signers, concerned, lineage, function, args);
         asked.iter().all(|party| self.guarded_by(party, &lenders))
     }
 }

@@ -11,6 +11,7 @@ use ledger::{Answer, Query as Question};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::hash::{decode_hex_bytes, encode_hex};
+use wire::limits::SIGNERS_MAX;
 use wire::{Encode, PublicKey};
 
 use crate::node::http::reads::{mismatch, parse_name};
@@ -114,6 +115,9 @@ pub async fn run(
     let key = |text: &String| {
         text.parse::<PublicKey>().map_err(|_| ApiError::bad_request("bad_key", "a key has 64 hexadecimal digits"))
     };
+    if run.signers.as_ref().is_some_and(|keys| keys.len() > SIGNERS_MAX) {
+        return Err(ApiError::bad_request("too_many_signers", format!("a command has at most {SIGNERS_MAX} signers")));
+    }
     let signers = run.signers.as_ref().map(|keys| keys.iter().map(key).collect::<Result<Vec<_>, _>>()).transpose()?;
     let call = Call {
         module: parse_id(&run.module)?,

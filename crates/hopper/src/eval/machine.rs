@@ -468,6 +468,7 @@ impl<'c> Machine<'c> {
                 self.host.scan(&here.unit.tables[usize::from(*table)], *table, after, ty)?
             }
             Op::Start { protocol, state, args } => {
+                self.vouch_state(here, ty, *state, args)?;
                 let row = self.variant(here, args, ty, *state);
                 self.host.start(&here.unit.protocols[usize::from(*protocol)], *protocol, row)?
             }
@@ -479,6 +480,7 @@ impl<'c> Machine<'c> {
                 hole
             }
             Op::Become { hole, state, args } => {
+                self.vouch_state(here, ty, *state, args)?;
                 let row = self.variant(here, args, ty, *state);
                 self.host.put(&self.stack[here.base + usize::from(*hole)], row)?;
                 return Ok(());
@@ -519,7 +521,12 @@ impl<'c> Machine<'c> {
                 self.asset(here, *a);
                 return Ok(());
             }
-            Op::Create { args, .. } => {
+            Op::Create { asset, args } => {
+                let asset = &here.unit.module.assets[usize::from(*asset)];
+                if let Some(signed) = asset.signed {
+                    let args: Vec<Value> = args.iter().map(|v| self.get(here, *v).clone()).collect();
+                    self.host.vouch(here.unit, &asset.name, usize::from(signed), &args)?;
+                }
                 self.host.mint(ty, 1)?;
                 self.made(here, args, ty)
             }
@@ -531,6 +538,11 @@ impl<'c> Machine<'c> {
         };
         self.stack.push(result);
         Ok(())
+    }
+
+    fn vouch_state(&self, here: Here<'c>, row: Ty, state: u16, args: &[Var]) -> Result<(), Fault> {
+        let args: Vec<Value> = args.iter().map(|v| self.get(here, *v).clone()).collect();
+        self.host.vouch_state(here.unit, row, state, &args)
     }
 
     fn call(&mut self, here: Here<'c>, function: Ref, args: &[Var]) -> Result<(), Abort> {

@@ -37,9 +37,10 @@ pub trait World {
     fn now(&self) -> u64;
     /// The command's id.
     fn command(&self) -> Hash;
-    /// Does every signer whose authority this use needs allow it? `callee` is a function of another module that is called on the
-    /// authority of `parties`, with `args`. For signers that limit what their signature is good for.
-    fn allows(&self, _callee: (&Lineage, &Label), _parties: &[&Name], _args: &[Value]) -> bool {
+    /// Does every signer whose authority this use needs allow it? A use is a function of another module that is called on the
+    /// authority of `parties`, or a signed asset or protocol of which evidence is made; `args` are its arguments or fields. For
+    /// signers that limit what their signature is good for.
+    fn allows(&self, _used: (&Lineage, &Label), _parties: &[&Name], _args: &[Value]) -> bool {
         true
     }
 }
@@ -299,6 +300,27 @@ impl<'c> Host<'c> {
         }
     }
 
+    /// Evidence of a party's authority is made: a signed asset, or an instance in a signed state, called by its name. It will speak for
+    /// the party in later commands, so it is a use of the signature as well.
+    pub fn vouch(&self, unit: &Unit, what: &Label, signed: usize, args: &[Value]) -> Result<(), Fault> {
+        match args.get(signed) {
+            Some(Value::Party(party)) if !self.world.allows((&unit.lineage, what), &[party], args) => {
+                Err(Fault::OutOfScope)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for a protocol's state, by the type of its instances.
+    pub fn vouch_state(&self, unit: &Unit, row: Ty, state: u16, args: &[Value]) -> Result<(), Fault> {
+        let Some(at) = unit.protocols.iter().position(|info| info.row == row) else { return Ok(()) };
+        let protocol = &unit.module.protocols[at];
+        match protocol.states.get(usize::from(state)).and_then(|s| s.signed) {
+            Some(signed) => self.vouch(unit, &protocol.name, usize::from(signed), args),
+            None => Ok(()),
+        }
+    }
+
     // ---- rows
 
     fn key(&self, table: Nominal, ty: Ty, key: &Value) -> Result<RowKey, Fault> {
@@ -394,7 +416,7 @@ impl<'c> Host<'c> {
         // One more than can be paid for is enough to know that it is too much.
         let payable = usize::try_from(self.meter.left(dimension::READS)).unwrap_or(usize::MAX).saturating_add(1);
         let limit = (natives::length_max(self.universe, list) as usize).min(payable);
-        let keys = self.overlay.next_keys(&info.of.lineage, table, after.as_deref(), limit);
+        let keys = self.overlay.next_keys(&info.of.lineage, table, after.as_deref(), limit)?;
         let mut cost = Cost::ZERO;
         cost.0[dimension::STEPS] = cost::SCAN_KEY * keys.len() as u64;
         cost.0[dimension::READS] = keys.len() as u64;

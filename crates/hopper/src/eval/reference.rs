@@ -270,6 +270,7 @@ impl<'c> Reference<'c> {
             Op::Peek { table: t, key, path } => one(Value::option(self.host.peek(table(t), *t, var(key), path)?)),
             Op::Scan { table: t, after, .. } => one(self.host.scan(table(t), *t, var(after), ty)?),
             Op::Start { protocol: p, state, args } => {
+                self.host.vouch_state(unit, ty, *state, &all(args))?;
                 one(self.host.start(protocol(p), *p, Value::Variant(*state, all(args).into()))?)
             }
             Op::Enter { protocol: p, state, id } => {
@@ -277,6 +278,7 @@ impl<'c> Reference<'c> {
                 [fields.to_vec(), one(hole)].concat()
             }
             Op::Become { hole, state, args } => {
+                self.host.vouch_state(unit, ty, *state, &all(args))?;
                 self.host.put(var(hole), Value::Variant(*state, all(args).into()))?;
                 vec![]
             }
@@ -305,7 +307,11 @@ impl<'c> Reference<'c> {
                 one(Value::fields([number(sum), a[1..].to_vec()].concat()))
             }
             Op::DropZero { .. } => vec![],
-            Op::Create { args, .. } => {
+            Op::Create { asset, args } => {
+                let asset = &unit.module.assets[usize::from(*asset)];
+                if let Some(signed) = asset.signed {
+                    self.host.vouch(unit, &asset.name, usize::from(signed), &all(args))?;
+                }
                 self.host.mint(ty, 1)?;
                 one(Value::fields(all(args)))
             }

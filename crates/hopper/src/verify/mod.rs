@@ -124,14 +124,20 @@ pub fn deploy(library: &mut Library, module: Module, proofs: &Proofs) -> Result<
         return Err(whole(reason));
     }
     let mut given = Given { proofs, used: vec![0; count], work: 0 };
-    let (unit, universe) = judge(library, module, &mut given)?;
-    let left: usize =
-        proofs.functions.iter().enumerate().map(|(n, list)| list.len() - given.used.get(n).copied().unwrap_or(0)).sum();
-    if left > 0 {
-        return Err(whole(Reason::ProofsLeft(left)));
+    // The library's own types grow, and shrink again if the module is refused: a copy would cost more with every module there is.
+    let mut universe = std::mem::take(&mut library.universe);
+    let before = universe.len();
+    let judged = judge_in(library, &mut universe, module, &mut given);
+    let judged = judged.and_then(|unit| {
+        let used = |n: usize| given.used.get(n).copied().unwrap_or(0);
+        let left: usize = proofs.functions.iter().enumerate().map(|(n, list)| list.len() - used(n)).sum();
+        if left > 0 { Err(whole(Reason::ProofsLeft(left))) } else { Ok(unit) }
+    });
+    if judged.is_err() {
+        universe.truncate(before);
     }
-    let unit = Arc::new(unit);
     library.universe = universe;
+    let unit = Arc::new(judged?);
     library.heads.insert(unit.lineage, unit.id);
     library.units.insert(unit.id, unit.clone());
     Ok(unit)
@@ -147,8 +153,19 @@ pub fn judge(
     evidence: &mut dyn Evidence,
 ) -> Result<(Unit, crate::types::Universe), Reject> {
     let mut universe = library.universe.clone();
+    let unit = judge_in(library, &mut universe, module, evidence)?;
+    Ok((unit, universe))
+}
+
+/// Judges a module over the types of `universe`, which are the library's; new ones are added.
+fn judge_in(
+    library: &Library,
+    universe: &mut crate::types::Universe,
+    module: Module,
+    evidence: &mut dyn Evidence,
+) -> Result<Unit, Reject> {
     let work = sym::Work::default();
-    let found = resolve::resolve(library, &mut universe, &module, &work)?;
+    let found = resolve::resolve(library, universe, &module, &work)?;
     let mut functions = Vec::with_capacity(module.functions.len());
     for index in 0..module.functions.len() {
         let setting = walk::Setting {
@@ -163,7 +180,7 @@ pub fn judge(
             work: &work,
             functions: &functions,
         };
-        let info = walk::function(&setting, &mut universe, evidence, index)?;
+        let info = walk::function(&setting, universe, evidence, index)?;
         functions.push(info);
     }
     if let Some(old) = module.replaces.and_then(|id| library.units.get(&id)) {
@@ -174,6 +191,7 @@ pub fn judge(
         upgrade::judge(old, &module, &functions, &same)?;
     }
     let unit = Unit {
+        depth: found.imports.iter().map(|i| i.depth + 1).max().unwrap_or(0),
         id: module.id(),
         lineage: found.lineage,
         module,
@@ -185,5 +203,5 @@ pub fn judge(
         protocols: found.protocols,
         functions,
     };
-    Ok((unit, universe))
+    Ok(unit)
 }

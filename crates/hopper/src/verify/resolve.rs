@@ -79,6 +79,7 @@ pub(super) fn resolve(
         if module.imports[..n].contains(id) || unit.lineage == lineage {
             return here(&place, Err(Reason::Twice("an import")));
         }
+        here(&place, bounded("imports inside imports", unit.depth + 1, limits::IMPORT_DEPTH_MAX))?;
         imports.push(unit.clone());
     }
     let mut resolver = Resolver { universe, module, lineage, imports: &imports, types: Vec::new() };

@@ -1,0 +1,578 @@
+//! Findings of an adversarial review; each test states what should hold.
+mod common;
+
+use std::time::Instant;
+
+use common::{ADMIN_KEY, Bench, block, command, key, name, operation};
+use hopper::ir::{Label, Lineage, Module, ModuleId};
+use hopper::library::Library;
+use hopperc::{asm, elaborate};
+use ledger::request::{Call, Deployment, Most, Permit, Request, Scope, Status};
+use ledger::{Code, Operation, cash};
+use wire::{Encode, Guard, Name};
+
+fn assembled(library: &Library, text: &str) -> (Module, Deployment) {
+    let text = text.replace("CASH", &cash::id().0.to_string());
+    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
+    let module = asm::assemble_with(&text, &known).unwrap_or_else(|e| panic!("{e}"));
+    let proofs = elaborate::elaborate(library, &module).unwrap_or_else(|e| panic!("{e}"));
+    (module.clone(), Deployment { module: module.to_bytes(), proofs: proofs.to_bytes(), roles: Vec::new() })
+}
+
+struct B {
+    bench: Bench,
+    sequence: u64,
+}
+
+impl B {
+    fn new() -> B {
+        B { bench: Bench::new(), sequence: 1000 }
+    }
+    fn library(&self) -> Library {
+        self.bench.ledger.state().code().library().clone()
+    }
+    fn send(&mut self, party: &str, keys: &[u8], request: Request) -> ledger::Executed {
+        self.sequence += 1;
+        let command = command(party, self.sequence, keys, &Operation::from(request));
+        block(&mut self.bench.ledger, &[command]).entries.remove(0)
+    }
+    fn applied(&mut self, party: &str, keys: &[u8], request: Request) -> ledger::Executed {
+        let entry = self.send(party, keys, request);
+        assert!(entry.receipt.outcome.is_applied(), "{}", entry.receipt.outcome);
+        entry
+    }
+    fn deploy(&mut self, party: &str, keys: &[u8], text: &str) -> Module {
+        let (module, deployment) = assembled(&self.library(), text);
+        self.applied(party, keys, Request::Deploy(deployment));
+        module
+    }
+}
+
+fn call(module: &Module, function: &str, args: Vec<u8>) -> Call {
+    let place = module.functions.iter().position(|f| f.name.as_str() == function).unwrap();
+    Call { module: module.id(), function: place as u16, args, limit: None, scopes: vec![] }
+}
+
+fn names(list: &[&str]) -> Vec<u8> {
+    list.iter().flat_map(|n| name(n).to_bytes()).collect()
+}
+
+fn nat96(n: u128) -> Vec<u8> {
+    n.to_be_bytes()[4..].to_vec()
+}
+
+fn permit(lineage: Lineage, function: &str, most: Option<(u8, u128)>) -> Permit {
+    let most = most.map(|(parameter, amount)| Most { parameter, amount });
+    Permit { lineage, function: Label::new(function).unwrap(), most }
+}
+
+/// Five deployments of rubbish, by anybody, and the rest of the block is lost.
+#[test]
+fn five_bad_deployments_do_not_shut_the_block_to_transfers() {
+    let mut b = B::new();
+    let junk = Request::Deploy(Deployment { module: vec![7], proofs: vec![], roles: vec![] });
+    let mut entries: Vec<_> = (0..5).map(|n| command("b", 100 + n, &[2], &Operation::from(junk.clone()))).collect();
+    entries.push(command("a", 100, &[1], &operation("transfer(A->B, 1%1)")));
+    let result = block(&mut b.bench.ledger, &entries);
+    let codes: Vec<u16> = result.entries.iter().map(|e| e.receipt.outcome.code.0).collect();
+    assert_eq!(codes[5], 0, "{codes:?}");
+}
+
+/// A scope that permits an action and nothing of bank.cash is got round with evidence.
+#[test]
+fn a_scope_is_not_got_round_with_evidence_kept_for_later() {
+    let mut b = B::new();
+    let evil = b.deploy("b", &[2], "
+module evil
+import cash = #CASH
+upgrade immutable
+asset Warrant signed owner { owner: Party }
+table warrants : Party -> Warrant
+action hello(owner: Party) -> Unit
+  by owner
+  mints Warrant
+{
+  let w = create Warrant(owner)
+  insert warrants owner w
+  let u = unit
+  yield u
+}
+action rob(owner: Party, account: Party, to: Party, n: Nat96) -> Unit
+  by anyone()
+{
+  let w, hole = take warrants owner
+  let payer = get w.owner
+  let c = call cash.withdraw(account, payer, n)
+  call cash.deposit(to, c)
+  put hole w
+  let u = unit
+  yield u
+}
+");
+    let lineage = Lineage(evil.id().0);
+    // Alice's signature is good for `hello`, and at most 0 of her money.
+    let scopes = vec![Scope {
+        signer: 0,
+        permits: vec![permit(lineage, "hello", None), permit(cash::lineage(), "withdraw", Some((2, 0)))],
+    }];
+    b.applied("a", &[1], Request::Call(Call { scopes, ..call(&evil, "hello", names(&["a"])) }));
+    let args = [names(&["a", "A", "B"]), nat96(1_000_000)].concat();
+    let entry = b.send("b", &[2], Request::Call(call(&evil, "rob", args)));
+    assert!(!entry.receipt.outcome.is_applied(), "B took it: A holds {}", b.bench.balance("A"));
+}
+
+/// Two signers, each with a budget of its own, trade: each is charged for the other's debit.
+#[test]
+fn a_scope_is_not_charged_for_what_another_signer_pays() {
+    let mut b = B::new();
+    b.bench.applied("treasury", &[common::TREASURY_KEY], "AdjustAccount B 100%1");
+    let swap = b.deploy("c", &[3, 4], "
+module swap
+import cash = #CASH
+upgrade immutable
+action swap(p: Party, x: Party, q: Party, y: Party, n: Nat96) -> Unit
+  by all(p, q)
+{
+  let c = call cash.debit(x, p, n)
+  let d = call cash.debit(y, q, n)
+  call cash.credit(y, c)
+  call cash.credit(x, d)
+  let u = unit
+  yield u
+}
+");
+    let permits = vec![
+        permit(Lineage(swap.id().0), "swap", None),
+        permit(cash::lineage(), "withdraw", Some((2, 5))),
+    ];
+    let scopes = vec![Scope { signer: 0, permits: permits.clone() }, Scope { signer: 1, permits }];
+    let args = [names(&["a", "A", "b", "B"]), nat96(5)].concat();
+    let entry = b.send("a", &[1, 2], Request::Call(Call { scopes, ..call(&swap, "swap", args) }));
+    assert!(entry.receipt.outcome.is_applied(), "{}", entry.receipt.outcome);
+}
+
+/// Anybody can take the place of an allowance on somebody else's account, for ever.
+#[test]
+fn nobody_else_can_take_the_place_of_an_allowance() {
+    let mut b = B::new();
+    let module = cash::unit().module.clone();
+    let approve = |owner: &str| call(&module, "approve", [names(&[owner, "A", "b"]), nat96(10)].concat());
+    let _ = b.send("c", &[3, 4], Request::Call(approve("c")));
+    let entry = b.send("a", &[1], Request::Call(approve("a")));
+    assert!(entry.receipt.outcome.is_applied(), "{}", entry.receipt.outcome);
+}
+
+/// The administrator cannot lift its own limit.
+#[test]
+fn the_administrator_cannot_lock_itself_out() {
+    let mut b = B::new();
+    b.bench.applied("admin", &[ADMIN_KEY], "SetQuota admin 60000 0,0,0,0,0,0");
+    for _ in 0..200 {
+        block(&mut b.bench.ledger, &[]);
+    }
+    let (code, why) = b.bench.run("admin", &[ADMIN_KEY], "SetQuota admin off");
+    assert_eq!(code, Code::Applied, "{why}");
+}
+
+/// A party that may spend nothing adds rows to the tables all the same.
+#[test]
+fn a_party_without_any_quota_adds_no_rows() {
+    let mut b = B::new();
+    b.bench.applied("admin", &[ADMIN_KEY], "SetQuota b 60000 0,0,0,0,0,0");
+    let before = b.bench.ledger.state().results_len();
+    let bad = Call { module: ModuleId(wire::Hash::of(b"?")), function: 0, args: vec![], limit: None, scopes: vec![] };
+    let entries: Vec<_> =
+        (0..50).map(|n| command("b", 100 + n, &[2], &Operation::from(Request::Call(bad.clone())))).collect();
+    block(&mut b.bench.ledger, &entries);
+    assert_eq!(b.bench.ledger.state().results_len(), before);
+}
+
+/// A module with many types, named by a number; it may be replaced.
+fn bulky(n: usize, replaces: Option<ModuleId>) -> String {
+    let replaces = replaces.map(|id| format!("replaces #{}\n", id.0)).unwrap_or_default();
+    let mut text = format!("module bulky.n{n}\n{replaces}roles guardian\ngoverned by @guardian\nupgrade additive 100000\n");
+    for r in 0..200 {
+        text += &format!("record Record{r}of{n} {{ first: Nat96, second: Party, third: Bool }}\n");
+    }
+    text += "action hello(p: Party) -> Unit\n  by p\n{\n  let u = unit\n  yield u\n}\n";
+    text
+}
+
+/// Taking back an announced version verifies every module again.
+#[test]
+fn taking_back_costs_no_more_than_it_says() {
+    let mut b = B::new();
+    let mut first = None;
+    let mut times = Vec::new();
+    for n in 0..60 {
+        let (module, deployment) = assembled(&b.library(), &bulky(n, None));
+        let deployment = Deployment { roles: vec![name("a")], ..deployment };
+        let start = Instant::now();
+        let entry = b.applied("a", &[1], Request::Deploy(deployment));
+        times.push((start.elapsed(), entry.receipt.cost[0]));
+        first.get_or_insert(module);
+    }
+    let first = first.unwrap();
+    println!("deploy: first {:?}, last {:?}", times[0], times[59]);
+    // Rubbish that fails late also clones all types.
+    let (_, deployment) = assembled(&b.library(), &bulky(0, Some(first.id())).replace("}\naction", "}\nrecord More { first: Bool }\naction"));
+    let id = Module::read(&deployment.module).unwrap().id();
+    b.applied("a", &[1], Request::Upgrade(deployment));
+    let start = Instant::now();
+    let entry = b.applied("a", &[1], Request::Seal { module: id, status: Status::Sealed });
+    let time = start.elapsed();
+    println!("taking back: {time:?} for cost {:?}", entry.receipt.cost);
+    assert!(time.as_millis() < 20, "{time:?} with a cost of {:?}", entry.receipt.cost);
+}
+
+/// Judging whose authority is lent costs guards that nobody counts.
+#[test]
+fn lending_scoped_authority_is_charged() {
+    let mut b = B::new();
+    let params: Vec<String> = (0..60).map(|n| format!("p{n}: Party")).collect();
+    let authority: Vec<String> = (0..60).map(|n| format!("p{n}")).collect();
+    let x = b.deploy("b", &[2], &format!("
+module callee
+upgrade immutable
+public fn f({}) -> Unit
+  authority {}
+{{
+  let u = unit
+  yield u
+}}
+", params.join(", "), authority.join(", ")));
+    let args: Vec<&str> = (0..60).map(|_| "p").collect();
+    let go = b.deploy("b", &[2], &format!("
+module caller
+import x = #{}
+upgrade immutable
+action go(p: Party, rounds: [Nat8; 1000]) -> Unit
+  by p
+{{
+  let zero = const 0: Nat32
+  let n = fold rounds (r, n) init(zero) {{
+    call x.f({})
+    yield n
+  }}
+  let u = unit
+  yield u
+}}
+", x.id().0, args.join(", ")));
+    // a: any one of 32 keys; 16 sign.
+    let mut keys: Vec<_> = (1..33u8).map(key).collect();
+    keys.sort();
+    b.applied("a", &[1], Request::RotateKeys { guard: Guard::Threshold { k: 1, keys } });
+    let mut args = names(&["a"]);
+    args.extend((1000u32).to_be_bytes());
+    args.extend(vec![0u8; 1000]);
+    let signers: Vec<u8> = (1..17).collect();
+    let plain = call(&go, "go", args);
+    let mut run = |scopes: Vec<Scope>| {
+        let start = Instant::now();
+        let entry = b.applied("a", &signers, Request::Call(Call { scopes, ..plain.clone() }));
+        (start.elapsed(), entry.receipt.cost)
+    };
+    let free = run(vec![]);
+    let lineages = [Lineage(go.id().0), Lineage(x.id().0)];
+    let permits = || vec![permit(lineages[0], "go", None), permit(lineages[1], "f", None)];
+    let scoped = run((0..16).map(|signer| Scope { signer, permits: permits() }).collect());
+    println!("no scopes {free:?}\nscopes {scoped:?}");
+    assert!(scoped.0 < free.0 * 4, "{:?} and {:?} for the same cost", free, scoped);
+}
+
+#[allow(dead_code)]
+fn unused(_: Name) {}
+
+/// A long chain of imports, then one upgrade that is taken back: the old library is dropped, importer by importer, recursively.
+#[test]
+fn a_chain_of_imports_can_be_dropped() {
+    const CHAIN: usize = 32_000;
+    let mut b = B::new();
+    let (base, deployment) = assembled(&b.library(), "
+module link
+roles guardian
+governed by @guardian
+upgrade additive 100000
+action hello(p: Party) -> Unit
+  by p
+{
+  let u = unit
+  yield u
+}
+");
+    let roles = vec![name("a")];
+    let request = |module: &Module, roles: Vec<Name>| Deployment { module: module.to_bytes(), roles, ..deployment.clone() };
+    b.applied("a", &[1], Request::Deploy(request(&base, roles.clone())));
+    let (mut top, mut highest) = (base.id(), base.id());
+    let mut entries = Vec::new();
+    for n in 0..CHAIN {
+        let mut module = Module { imports: vec![top], ..base.clone() };
+        // The last has the highest id, and so is dropped last.
+        let mut salt = 0u32;
+        while n + 1 == CHAIN && module.id() <= highest {
+            salt += 1;
+            module.name = asm::assemble_with(&format!("module link.s{salt}\nupgrade immutable\n"), &|_| None).unwrap().name;
+        }
+        top = module.id();
+        highest = highest.max(top);
+        entries.push(command("a", 1_002 + n as u64, &[1], &Operation::from(Request::Deploy(request(&module, roles.clone())))));
+        if entries.len() == 4 || n + 1 == CHAIN {
+            let l = &mut b.bench.ledger;
+            let (height, time, index) = (l.height().plus(1), l.time().plus_ms(1), l.next_index());
+            for e in l.execute_block(height, time, index, &std::mem::take(&mut entries)).entries {
+                assert!(e.receipt.outcome.is_applied(), "{}", e.receipt.outcome);
+            }
+        }
+    }
+    let v2 = Module { replaces: Some(base.id()), ..base.clone() };
+    b.sequence = 66_000;
+    b.applied("a", &[1], Request::Upgrade(request(&v2, vec![])));
+    println!("{CHAIN} deployed");
+    let start = Instant::now();
+    b.applied("a", &[1], Request::Seal { module: v2.id(), status: Status::Sealed });
+    println!("taken back in {:?}", start.elapsed());
+}
+
+/// A dry run with as many signers as fit an HTTP request.
+#[test]
+fn a_dry_run_takes_no_longer_than_a_command() {
+    let mut b = B::new();
+    let asks = b.deploy("b", &[2], "
+module asks
+upgrade immutable
+action go(p: Party, rounds: [Nat8; 8000]) -> Unit
+  by anyone()
+{
+  let zero = const 0: Nat32
+  let n = fold rounds (r, n) init(zero) {
+    let ok = authority p
+    yield n
+  }
+  let u = unit
+  yield u
+}
+");
+    let mut keys: Vec<_> = (1..33u8).map(key).collect();
+    keys.sort();
+    b.applied("a", &[1], Request::RotateKeys { guard: Guard::Threshold { k: 1, keys } });
+    let mut args = names(&["a"]);
+    args.extend(8000u32.to_be_bytes());
+    args.extend(vec![0u8; 8000]);
+    // 1 MB of hexadecimal digits; the same key over and over will do.
+    let signers = vec![key(99); 15_000];
+    let start = Instant::now();
+    let query = ledger::Query::Run { party: name("b"), signers: Some(signers), call: call(&asks, "go", args) };
+    let ledger::Answer::Ran(ran) = b.bench.ledger.query(&query) else { panic!() };
+    println!("dry run {:?}: {} {:?}", start.elapsed(), ran.outcome, ran.cost);
+    assert!(start.elapsed().as_millis() < 100, "{:?}", start.elapsed());
+}
+
+/// Once anything is sealed, every call walks all imports.
+#[test]
+fn a_call_of_a_module_with_many_imports_is_charged() {
+    const MODULES: usize = 200;
+    let mut b = B::new();
+    let (base, deployment) = assembled(&b.library(), "
+module web
+roles guardian
+governed by @guardian
+upgrade additive 100000
+action hello(p: Party) -> Unit
+  by p
+{
+  let u = unit
+  yield u
+}
+");
+    let request = |module: &Module| Deployment { module: module.to_bytes(), roles: vec![name("a")], ..deployment.clone() };
+    let mut imports: Vec<ModuleId> = Vec::new();
+    for _ in 0..MODULES {
+        let module = Module { imports: imports.clone(), ..base.clone() };
+        imports.push(module.id());
+        b.applied("a", &[1], Request::Deploy(request(&module)));
+    }
+    let top = Module { imports: imports.clone(), ..base.clone() };
+    b.applied("a", &[1], Request::Deploy(request(&top)));
+    let other = Module { roles: base.roles.clone(), name: asm::assemble_with("module apart\nupgrade immutable\n", &|_| None).unwrap().name, ..base.clone() };
+    b.applied("a", &[1], Request::Deploy(request(&other)));
+    b.applied("a", &[1], Request::Seal { module: other.id(), status: Status::Sealed });
+    let start = Instant::now();
+    let entry = b.applied("a", &[1], Request::Call(call(&top, "hello", names(&["a"]))));
+    println!("{MODULES} imports: {:?} for {:?}", start.elapsed(), entry.receipt.cost);
+    let last = Module { imports: imports.iter().copied().chain([top.id()]).collect(), ..base.clone() };
+    let start = Instant::now();
+    b.applied("a", &[1], Request::Deploy(request(&last)));
+    println!("deploying one more {:?}", start.elapsed());
+}
+
+/// A scan looks at every row that the command has touched, and sorts those that are new.
+#[test]
+fn scanning_ones_own_rows_is_charged() {
+    let mut b = B::new();
+    let module = b.deploy("b", &[2], "
+module scans
+upgrade immutable
+record Row { n: Bool }
+table rows : Nat32 -> Row
+action go(keys: [Nat32; 2600], none: Option<Nat32>) -> Unit
+  by anyone()
+{
+  let zero = const 0: Nat32
+  let yes = const true
+  let n = fold keys (k, n) init(zero) {
+    let row = make Row(yes)
+    insert rows k row
+    yield n
+  }
+  let n = fold keys (k, n) init(zero) {
+    let found = scan rows none: [Nat32; 1]
+    yield n
+  }
+  let u = unit
+  yield u
+}
+");
+    let n = 2600u32;
+    let mut args = n.to_be_bytes().to_vec();
+    (0..n).for_each(|i| args.extend(i.wrapping_mul(2_654_435_761).to_be_bytes()));
+    args.push(0);
+    let start = Instant::now();
+    let entry = b.applied("b", &[2], Request::Call(call(&module, "go", args)));
+    println!("scans: {:?} for {:?}", start.elapsed(), entry.receipt.cost);
+    assert!(start.elapsed().as_millis() < 100, "{:?} for {:?}", start.elapsed(), entry.receipt.cost);
+}
+
+/// A scope for a signer that is not there limits nobody, and nobody is told.
+#[test]
+fn a_scope_for_no_signer_is_refused() {
+    let mut b = B::new();
+    let module = cash::unit().module.clone();
+    let args = [names(&["A", "B"]), nat96(5)].concat();
+    let scopes = vec![Scope { signer: 1, permits: vec![] }];
+    let entry = b.send("a", &[1], Request::Call(Call { scopes, ..call(&module, "transfer", args) }));
+    assert!(!entry.receipt.outcome.is_applied());
+}
+
+/// A command says what it may cost at most; the quota reaches for that.
+#[test]
+fn a_limit_counts_for_the_quota() {
+    let mut b = B::new();
+    let module = cash::unit().module.clone();
+    let transfer = call(&module, "transfer", [names(&["A", "B"]), nat96(5)].concat());
+    let cost = hopper::cost::Cost(b.applied("a", &[1], Request::Call(transfer.clone())).receipt.cost);
+    let [s, r, rb, w, wb, c] = cost.0;
+    b.bench.applied("admin", &[ADMIN_KEY], &format!("SetQuota a 60000 {s},{r},{rb},{w},{wb},{c}"));
+    let entry = b.send("a", &[1], Request::Call(Call { limit: Some(cost), ..transfer }));
+    assert!(entry.receipt.outcome.is_applied(), "{}", entry.receipt.outcome);
+}
+
+/// One command puts thousands of rows into a bucket of its own choice.
+#[test]
+fn a_bucket_of_the_tree_stays_short() {
+    use sha2::{Digest, Sha256};
+    let mut b = B::new();
+    let module = b.deploy("b", &[2], "
+module fill
+upgrade immutable
+record Row { n: Bool }
+table rows : Nat64 -> Row
+action go(keys: [Nat64; 4000]) -> Unit
+  by anyone()
+{
+  let zero = const 0: Nat32
+  let yes = const true
+  let n = fold keys (k, n) init(zero) {
+    let row = make Row(yes)
+    insert rows k row
+    yield n
+  }
+  let u = unit
+  yield u
+}
+");
+    let lineage = Lineage(module.id().0);
+    // 2^15 tries for each; a few hundred show it.
+    let key_of = |n: u64| hopper::state::RowKey { lineage, table: 0, key: n.to_be_bytes().to_vec() }.to_bytes();
+    let prefix = Sha256::new().chain_update([2, ledger::Table::Rows.number()]);
+    let mut keys = Vec::new();
+    for n in 0u64.. {
+        let hash = prefix.clone().chain_update(key_of(n)).finalize();
+        if hash[0] == 0 && hash[1] < 2 {
+            keys.push(n);
+            if keys.len() == 500 {
+                break;
+            }
+        }
+    }
+    let mut args = (keys.len() as u32).to_be_bytes().to_vec();
+    keys.iter().for_each(|n| args.extend(n.to_be_bytes()));
+    let entry = b.applied("b", &[2], Request::Call(call(&module, "go", args)));
+    let proof = b.bench.ledger.prove(ledger::Table::Rows, &key_of(keys[0]));
+    println!("{} rows in one bucket for {:?}", proof.rows.len(), entry.receipt.cost);
+    assert!(proof.rows.len() < 100, "{} rows in one bucket, by one command of cost {:?}", proof.rows.len(), entry.receipt.cost);
+}
+
+/// Guesses are made for commands that nobody may send, and beyond what a block may cost.
+#[test]
+fn guesses_are_not_made_for_commands_that_cannot_run() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    struct Timed(AtomicU64);
+    impl ledger::parallel::Workers for Timed {
+        fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+            let start = Instant::now();
+            (0..count).for_each(job);
+            self.0.store(start.elapsed().as_micros() as u64, Ordering::Relaxed);
+        }
+    }
+    let mut b = B::new();
+    let module = b.deploy("b", &[2], "
+module burner
+upgrade immutable
+action go(fuel: Nat32) -> Unit
+  by anyone()
+{
+  let yes = const true
+  let n = const 0: Nat32
+  let n = iterate fuel (n) init(n) {
+    yield yes, n
+  }
+  let u = unit
+  yield u
+}
+");
+    let go = call(&module, "go", 200_000u32.to_be_bytes().to_vec());
+    // Key 9 may not send for b.
+    let entries: Vec<_> =
+        (0..200).map(|n| command("b", 100 + n, &[9], &Operation::from(Request::Call(go.clone())))).collect();
+    let workers = Timed(AtomicU64::new(0));
+    let l = &mut b.bench.ledger;
+    let (height, time, index) = (l.height().plus(1), l.time().plus_ms(1), l.next_index());
+    let result = l.execute_block_with(height, time, index, &entries, &workers);
+    assert!(result.entries.iter().all(|e| e.receipt.outcome.code == Code::GuardNotSatisfied.number()));
+    let spent = workers.0.load(Ordering::Relaxed);
+    println!("guessed for {spent} us");
+    assert!(spent < 100_000, "{spent} us of guesses for commands that nobody may send");
+}
+
+/// Work of judging a module: as hostile as a few lines can be.
+#[test]
+fn refused_deployments_cost_what_they_say() {
+    let mut b = B::new();
+    let mut text = String::from("module slow\nupgrade immutable\n");
+    for n in 0..60 {
+        text += &format!("record R{n} {{ a: Nat64, b: Nat64, c: Nat64 }} where a <= b && b <= c\n");
+    }
+    text += "view go(x: Nat64, y: Nat64) -> Nat64\n{\n";
+    for n in 0..1000 {
+        text += &format!("  let m{n} = min x y\n");
+    }
+    text += "  yield m0\n}\n";
+    let library = b.library();
+    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
+    let module = match asm::assemble_with(&text, &known) { Ok(m) => m, Err(e) => { println!("{e}"); return } };
+    let deployment = Deployment { module: module.to_bytes(), proofs: hopper::ir::Proofs { functions: vec![] }.to_bytes(), roles: vec![] };
+    println!("{} bytes", deployment.module.len());
+    let start = Instant::now();
+    let entry = b.send("a", &[1], Request::Deploy(deployment));
+    println!("judged in {:?}: {} {:?}", start.elapsed(), entry.receipt.outcome, entry.receipt.cost);
+}
