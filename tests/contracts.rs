@@ -103,7 +103,7 @@ async fn a_module_from_file_to_receipt() {
     let file = shell.file("till.hir", TILL);
     let path = file.to_str().unwrap();
 
-    expect(shell.contract("check", None, &[path]), 0, &["shop.till ", "action buy: steps <= ", "view takings: "]);
+    expect(shell.contract("check", None, &[path]), 0, &["shop.till ", "buy: steps <= ", "takings: "]);
     let lost = shell.file("lost.hir", &TILL.replace("let pot = join pot c\n", "let pot = zero cash.Coin()\n"));
     expect(shell.contract("check", None, &[lost.to_str().unwrap()]), 2, &["lost.hir", "function 1 \"buy\""]);
     expect(shell.contract("deploy", Some("alice"), &[path]), 2, &["role clerk needs a party: --role clerk=PARTY"]);

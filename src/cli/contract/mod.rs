@@ -10,21 +10,25 @@ use hopper::ir::{FunctionKind, ModuleId};
 use hopper::library::{Library, Unit};
 use hopper::value;
 use ledger::request::{Call, Deployment, Request, Status};
-use ledger::{Operation, show};
+use hopperc::diagnostic::SourceFile;
+use ledger::{Operation, cash, show};
 use serde_json::{Value, json};
 use wire::hash::{decode_hex_bytes, encode_hex};
 use wire::{Decode, Encode, Name};
 
 use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
 
+mod lock;
 mod modules;
 mod source;
 
 /// Contracts: check, deploy, upgrade and seal modules; call actions, ask views, try actions without effect.
 #[derive(Subcommand)]
 pub(crate) enum Contract {
-    /// Assemble, prove and verify a module; print what each function costs at most.
+    /// Compile, prove and verify modules; print what each function costs at most, touches, and rests on.
     Check(Check),
+    /// Lay out contracts.
+    Fmt(Fmt),
     /// Deploy the first version of a module.
     Deploy(Deploy),
     /// Announce a version that replaces the newest one; it is in force after the delay that the one in force promises.
@@ -41,16 +45,34 @@ pub(crate) enum Contract {
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The module, as textual IR.
-    file: PathBuf,
+    /// Contracts (.hop), or modules as textual IR (.hir). They may import each other.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Look up anew what imports mean, instead of what hopper.lock says.
+    #[arg(long)]
+    update: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 #[derive(Args)]
+pub(crate) struct Fmt {
+    /// Contracts.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Change nothing; exit with 1 if something would be changed.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct Deploy {
-    /// The module, as textual IR.
-    file: PathBuf,
+    /// Contracts (.hop), or modules as textual IR (.hir); each is deployed, those that others import first.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Look up anew what imports mean, instead of what hopper.lock says.
+    #[arg(long)]
+    update: bool,
     /// Who has a role, ROLE=PARTY; once for each role that is new.
     #[arg(long = "role", value_name = "ROLE=PARTY")]
     roles: Vec<String>,
@@ -121,6 +143,7 @@ impl Contract {
         runtime()?.block_on(async {
             match self {
                 Contract::Check(check) => check.run().await,
+                Contract::Fmt(fmt) => fmt.run(),
                 Contract::Deploy(deploy) => deploy.run(false).await,
                 Contract::Upgrade(deploy) => deploy.run(true).await,
                 Contract::Seal(seal) => seal.run().await,
@@ -203,43 +226,121 @@ fn describe(
     lines.join("\n")
 }
 
+/// The modules that files import from the ledger: pinned in the lock file, or settled now and pinned.
+async fn imports(
+    files: &[SourceFile],
+    update: bool,
+    nodes: Option<(&client::HttpClient, &wire::Membership)>,
+) -> Result<(Library, std::collections::BTreeMap<ModuleId, Value>), CliError> {
+    let Some(first) = files.first() else { return Ok(Default::default()) };
+    let mut lock = lock::Lock::beside(std::path::Path::new(&first.name))?;
+    let mut ids: Vec<ModuleId> = files.iter().flat_map(|f| source::mentioned(&f.text)).collect();
+    for name in files.iter().flat_map(|f| source::imported(&f.text)) {
+        let among_files = |f: &SourceFile| f.text.lines().any(|l| l.trim() == format!("module {name}"));
+        if files.iter().any(among_files) {
+            continue;
+        }
+        let id = match (lock.get(&name).filter(|_| !update), nodes) {
+            (Some(id), _) => id,
+            (None, _) if name == "bank.cash" => cash::id(),
+            (None, Some((http, membership))) => modules::resolve(http, membership, &name).await?,
+            (None, None) => {
+                let why = format!("import {name}: a module of the ledger; give --config to look it up");
+                return Err(CliError::new(why));
+            }
+        };
+        lock.pin(&name, id);
+        ids.push(id);
+    }
+    lock.save()?;
+    ids.sort_unstable();
+    ids.dedup();
+    match (ids.as_slice(), nodes) {
+        ([], _) => Ok(Default::default()),
+        ([one], _) if *one == cash::id() => Ok((cash::library(), Default::default())),
+        (ids, Some((http, _))) => modules::fetch(http, ids).await,
+        (_, None) => Err(CliError::new("the imports are on the ledger; give --config to fetch them")),
+    }
+}
+
 impl Check {
     async fn run(self) -> Result<ExitCode, CliError> {
-        let text = source::read(&self.file)?;
-        let mentioned = source::mentioned(&text);
-        let library = match mentioned.is_empty() {
-            true => Library::default(),
-            false => modules::fetch(&self.client.read()?.http_client()?, &mentioned).await?.0,
+        let files = source::read(&self.files)?;
+        // Without a cluster what it imports beside `bank.cash` cannot be looked up; then that is what it says.
+        let file = self.client.read();
+        let nodes = match &file {
+            Ok(file) => Some((file.http_client()?, file.genesis.membership())),
+            Err(_) => None,
         };
-        let built = source::build(&self.file, &text, &library)?;
-        println!("{} {}", built.module.name, built.module.id().0);
-        built.report.iter().for_each(|line| println!("  {line}"));
+        let nodes = nodes.as_ref().map(|(http, membership)| (http, membership));
+        let (library, _) = imports(&files, self.update, nodes).await?;
+        for built in source::build(&files, &library, style::is_watched())? {
+            println!("{} {}", built.module.name, built.module.id().0);
+            built.costs.iter().filter(|c| c.kind != FunctionKind::Private).for_each(|cost| println!("  {cost}"));
+        }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Fmt {
+    fn run(self) -> Result<ExitCode, CliError> {
+        let mut changed = false;
+        for path in &self.files {
+            let wrong = |e: &dyn std::fmt::Display| CliError::new(format!("{}: {e}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+            let parsed = hopperc::syntax::parse(&text);
+            if let Some(error) = parsed.errors.first() {
+                let (line, column) = hopperc::diagnostic::position(&text, error.range.start);
+                return Err(wrong(&format!("{line}:{column}: {}; nothing was changed", error.message)));
+            }
+            let laid_out = hopperc::syntax::format(&parsed.root());
+            if laid_out == text {
+                continue;
+            }
+            changed = true;
+            if self.check {
+                println!("{} is not laid out; use: juno contract fmt {0}", path.display());
+            } else {
+                std::fs::write(path, laid_out).map_err(|e| wrong(&e))?;
+                println!("{}", path.display());
+            }
+        }
+        Ok(if self.check && changed { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
     }
 }
 
 impl Deploy {
     async fn run(self, upgrade: bool) -> Result<ExitCode, CliError> {
-        let text = source::read(&self.file)?;
+        let files = source::read(&self.files)?;
         let mut connection = self.sign.open().await?;
-        let (library, raw) = modules::fetch(&connection.http, &source::mentioned(&text)).await?;
-        let built = source::build(&self.file, &text, &library)?;
+        let membership = connection.file.genesis.membership();
+        let (mut library, raw) = imports(&files, self.update, Some((&connection.http, &membership))).await?;
+        let all = source::build(&files, &library, style::is_watched())?;
         let given: Vec<(&str, Name)> = self.roles.iter().map(|text| role(text)).collect::<Result<_, _>>()?;
-        let old = built.module.replaces.and_then(|id| raw.get(&id)).and_then(|v| v.get("roles"));
-        let new = built.module.roles.iter().filter(|r| old.is_none_or(|roles| roles.get(r.as_str()).is_none()));
-        let mut roles = Vec::new();
-        for role in new {
-            let party = given.iter().find(|(name, _)| *name == role.as_str()).map(|(_, party)| party.clone());
-            let why = || CliError::new(format!("role {role} needs a party: --role {role}=PARTY"));
-            roles.push(party.ok_or_else(why)?);
+        if let Some((name, _)) =
+            given.iter().find(|(n, _)| !all.iter().any(|b| b.module.roles.iter().any(|r| r.as_str() == *n)))
+        {
+            return Err(CliError::new(format!("no module has a role {name}")));
         }
-        if let Some((name, _)) = given.iter().find(|(n, _)| !built.module.roles.iter().any(|r| r.as_str() == *n)) {
-            return Err(CliError::new(format!("the module has no role {name}")));
+        for built in all {
+            let old = built.module.replaces.and_then(|id| raw.get(&id)).and_then(|v| v.get("roles"));
+            let new = built.module.roles.iter().filter(|r| old.is_none_or(|roles| roles.get(r.as_str()).is_none()));
+            let mut roles = Vec::new();
+            for role in new {
+                let party = given.iter().find(|(name, _)| *name == role.as_str()).map(|(_, party)| party.clone());
+                let why = || CliError::new(format!("role {role} needs a party: --role {role}=PARTY"));
+                roles.push(party.ok_or_else(why)?);
+            }
+            let deployment = Deployment { module: built.module.to_bytes(), proofs: built.proofs.to_bytes(), roles };
+            let request = if upgrade { Request::Upgrade(deployment) } else { Request::Deploy(deployment) };
+            let text = format!("{} {}", if upgrade { "upgrade" } else { "deploy" }, built.module.name);
+            let done = self.sign.send(&mut connection, &text, request, &library, |_| None).await?;
+            if done != ExitCode::SUCCESS {
+                return Ok(done);
+            }
+            hopper::verify::deploy(&mut library, built.module, &built.proofs)?;
         }
-        let deployment = Deployment { module: built.module.to_bytes(), proofs: built.proofs.to_bytes(), roles };
-        let request = if upgrade { Request::Upgrade(deployment) } else { Request::Deploy(deployment) };
-        let text = format!("{} {}", if upgrade { "upgrade" } else { "deploy" }, built.module.name);
-        self.sign.send(&mut connection, &text, request, &library, |_| None).await
+        Ok(ExitCode::SUCCESS)
     }
 }
 

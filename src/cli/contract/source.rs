@@ -1,11 +1,12 @@
-//! Modules in files, made ready for the ledger.
+//! Modules in files, made ready for the ledger: contracts (`.hop`) and textual IR (`.hir`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use hopper::cost::dimension;
-use hopper::ir::{FunctionKind, Module, ModuleId, Proofs};
-use hopper::library::{Library, Unit};
+use hopper::ir::{Module, ModuleId, Proofs};
+use hopper::library::Library;
 use hopper::verify;
+use hopperc::diagnostic::{SourceFile, render};
+use hopperc::front::{Cost, compile, costs};
 use hopperc::{asm, elaborate};
 
 use crate::cli::CliError;
@@ -14,7 +15,8 @@ use crate::cli::CliError;
 pub(crate) struct Built {
     pub module: Module,
     pub proofs: Proofs,
-    pub report: Vec<String>,
+    /// What its functions cost, touch and rest on.
+    pub costs: Vec<Cost>,
 }
 
 /// The ids of the modules that a text names, so that they can be fetched before it is read: `#` and 64 hexadecimal digits.
@@ -23,69 +25,56 @@ pub(crate) fn mentioned(text: &str) -> Vec<ModuleId> {
     text.split('#').skip(1).filter_map(id).collect()
 }
 
-/// Reads a file of textual IR.
-///
-/// # Errors
-/// Where it is wrong, and why.
-pub(crate) fn read(path: &Path) -> Result<String, CliError> {
-    if path.extension().is_none_or(|e| e != "hir") {
-        return Err(CliError::new(format!("{}: expected a file of textual IR, with the ending .hir", path.display())));
-    }
-    std::fs::read_to_string(path).map_err(|e| CliError::new(format!("{}: {e}", path.display())))
-}
-
-/// Assembles, proves and verifies a module over those that are there.
-///
-/// # Errors
-/// Where it is wrong, and why.
-pub(crate) fn build(path: &Path, text: &str, library: &Library) -> Result<Built, CliError> {
-    let wrong = |e: &dyn std::fmt::Display| CliError::new(format!("{}: {e}", path.display()));
-    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
-    let module = asm::assemble_with(text, &known).map_err(|e| wrong(&e))?;
-    let proofs = elaborate::elaborate(library, &module).map_err(|e| wrong(&e))?;
-    let mut library = library.clone();
-    let unit = verify::deploy(&mut library, module.clone(), &proofs).map_err(|e| wrong(&e))?;
-    Ok(Built { module, proofs, report: report(&unit) })
-}
-
-/// What each function costs at most and touches.
-fn report(unit: &Unit) -> Vec<String> {
-    let kind = |kind| match kind {
-        FunctionKind::Private => None,
-        FunctionKind::Public => Some("public fn"),
-        FunctionKind::Action => Some("action"),
-        FunctionKind::View => Some("view"),
+/// The names of the modules that a contract imports without an id.
+pub(crate) fn imported(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("import "));
+    let name = |line: &str| {
+        let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(line.len());
+        line[..end].to_owned()
     };
-    let mut lines = Vec::new();
-    for (function, info) in unit.module.functions.iter().zip(&unit.functions) {
-        let Some(kind) = kind(function.kind) else { continue };
-        let name = |n: u16| function.params.get(usize::from(n)).map_or("?", |p| p.name.as_str());
-        let bound = |at: usize| {
-            let terms = info.bound.0[at].terms();
-            let term = |(vars, factor): &(Vec<hopper::bound::Size>, u64)| {
-                let vars = vars.iter().map(|v| match v {
-                    hopper::bound::Size::Length(n) => format!("|{}|", name(*n)),
-                    hopper::bound::Size::Value(n) => name(*n).to_owned(),
-                });
-                let vars: Vec<String> = vars.collect();
-                match (vars.is_empty(), factor) {
-                    (true, n) => n.to_string(),
-                    (false, 1) => vars.join("*"),
-                    (false, n) => format!("{n}*{}", vars.join("*")),
-                }
-            };
-            let terms: Vec<String> = terms.iter().map(term).collect();
-            if terms.is_empty() { "0".to_owned() } else { terms.join(" + ") }
-        };
-        lines.push(format!(
-            "{kind} {}: steps <= {}, reads <= {}, writes <= {}",
-            function.name,
-            bound(dimension::STEPS),
-            bound(dimension::READS),
-            bound(dimension::WRITES)
-        ));
+    lines.filter(|line| !line.contains('#')).map(name).collect()
+}
+
+/// Reads the files.
+///
+/// # Errors
+/// If one cannot be read, or has an ending that says it is no module.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    let one = |path: &PathBuf| {
+        if !path.extension().is_some_and(|e| e == "hop" || e == "hir") {
+            let why = "expected a contract (.hop) or textual IR (.hir)";
+            return Err(CliError::new(format!("{}: {why}", path.display())));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::new(format!("{}: {e}", path.display())))?;
+        Ok(SourceFile { name: path.display().to_string(), text })
+    };
+    paths.iter().map(one).collect()
+}
+
+fn is_ir(file: &SourceFile) -> bool {
+    Path::new(&file.name).extension().is_some_and(|e| e == "hir")
+}
+
+/// Compiles or assembles, proves and verifies modules over those that are there; in an order in which they can be deployed.
+///
+/// # Errors
+/// Where one is wrong, why, and how to mend it.
+pub(crate) fn build(files: &[SourceFile], library: &Library, color: bool) -> Result<Vec<Built>, CliError> {
+    let mut library = library.clone();
+    let mut built = Vec::new();
+    for file in files.iter().filter(|f| is_ir(f)) {
+        let wrong = |e: &dyn std::fmt::Display| CliError::new(format!("{}: {e}", file.name));
+        let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
+        let module = asm::assemble_with(&file.text, &known).map_err(|e| wrong(&e))?;
+        let proofs = elaborate::elaborate(&library, &module).map_err(|e| wrong(&e))?;
+        let unit = verify::deploy(&mut library, module.clone(), &proofs).map_err(|e| wrong(&e))?;
+        built.push(Built { costs: costs(&unit, &proofs), module, proofs });
     }
-    lines
+    let contracts: Vec<SourceFile> = files.iter().filter(|f| !is_ir(f)).cloned().collect();
+    let compiled = compile(&contracts, &library)
+        .map_err(|wrong| CliError::new(format!("it does not hold\n{}", render(&contracts, &wrong, color).trim_end())))?;
+    built.extend(compiled.into_iter().map(|c| Built { module: c.module, proofs: c.proofs, costs: c.costs }));
+    Ok(built)
 }
 
 #[cfg(test)]
@@ -93,9 +82,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_in_a_text_are_found() {
+    fn what_a_text_names_is_found() {
         let id = "ab".repeat(32);
-        let text = format!("module m\nreplaces #{id}\nimport a = #{id}\n# #12 #ä");
+        let text = format!("module m\nreplaces #{id}\nimport a = #{id}\nimport bank.cash (Coin)\n import x.y\n# #12 #ä");
         assert_eq!(mentioned(&text), vec![ModuleId(id.parse().unwrap()); 2]);
+        assert_eq!(imported(&text), ["bank.cash", "x.y"]);
+    }
+
+    #[test]
+    fn the_library_of_contracts_stands_on_the_ledgers_money() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/hopperc/lib");
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        paths.retain(|p| !p.ends_with("cash.hop"));
+        paths.sort();
+        let files = read(&paths).unwrap();
+        let built = build(&files, &ledger::cash::library(), false).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(built.len(), files.len());
+        let on_cash = built.iter().filter(|b| b.module.imports.contains(&ledger::cash::id())).count();
+        assert!(on_cash >= 5, "{on_cash}");
     }
 }
