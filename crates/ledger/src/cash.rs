@@ -39,6 +39,8 @@ pub mod function {
     pub const TRANSFER_THROUGH: u16 = 8;
     /// Lets others pass money through an account.
     pub const PASS_THROUGH: u16 = 9;
+    /// Moves money several times.
+    pub const TRANSFER_ALL: u16 = 14;
 }
 
 /// Places of the module's errors.
@@ -197,6 +199,48 @@ pub fn transfer_call(transfer: &Transfer) -> Call {
     Call { module: id(), function, args, limit: None, scopes: Vec::new() }
 }
 
+/// Transfers that one command can make.
+pub const PAYMENTS_MAX: usize = 64;
+
+/// One of several transfers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The account that pays.
+    pub from: Name,
+    /// The one that is paid into.
+    pub to: Name,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// The call that makes transfers one after the other, all or none; [`PAYMENTS_MAX`] at most.
+pub fn payments_call(payments: &[Payment]) -> Call {
+    let mut args = Vec::with_capacity(4 + 32 * payments.len());
+    wire::codec::encode_length(payments.len(), &mut args);
+    for payment in payments {
+        payment.from.encode(&mut args);
+        payment.to.encode(&mut args);
+        encode_amount(payment.amount, &mut args);
+    }
+    Call { module: id(), function: function::TRANSFER_ALL, args, limit: None, scopes: Vec::new() }
+}
+
+/// The transfers that a call makes, if it is one that makes several.
+pub fn payments_of(call: &Call) -> Option<Vec<Payment>> {
+    if call.module != id() || call.function != function::TRANSFER_ALL {
+        return None;
+    }
+    let mut r = Reader::new(&call.args);
+    let len = r.length("payments", 2 * Name::SIZE_MIN + AMOUNT_BYTES, PAYMENTS_MAX).ok()?;
+    let mut payments = Vec::new();
+    for _ in 0..len {
+        let (from, to) = (Name::decode(&mut r).ok()?, Name::decode(&mut r).ok()?);
+        payments.push(Payment { from, to, amount: decode_amount(&mut r).ok()? });
+    }
+    r.finish("payments").ok()?;
+    Some(payments)
+}
+
 fn transfer_args(transfer: &Transfer, args: &mut Vec<u8>) -> u16 {
     let function = match transfer.path.as_slice() {
         [from, to] => {
@@ -311,6 +355,7 @@ mod tests {
             (function::TRANSFER, "transfer"),
             (function::TRANSFER_THROUGH, "transfer_through"),
             (function::PASS_THROUGH, "pass_through"),
+            (function::TRANSFER_ALL, "transfer_all"),
         ] {
             assert_eq!(module.functions[usize::from(place)].name.as_str(), name);
         }

@@ -12,6 +12,7 @@
 //!                                         rows and bytes to write, steps of cryptography
 //! SetQuota NAME off                       lifts the limit
 //! PassThrough NAME on|off                 says whether others may pass amounts through an account
+//! (#transfer "A" "B" (% n d) "")          programs of Juno, which come to transfers: [`crate::transmatic`]
 //! ObserveAccount NAME                     queries
 //! ObserveAccounts
 //! ObserveParty NAME
@@ -34,9 +35,11 @@ use wire::{Guard, Name, Outcome, PublicKey};
 
 use crate::amount::{Amount, AmountError, SignedAmount};
 use crate::call::DIMENSIONS;
+use crate::cash;
 use crate::operation::{Operation, PATH_ACCOUNTS_MAX, Transfer};
 use crate::query::{ACCOUNTS_PAGE_MAX, Answer, Query};
 use crate::request::{Quota, Request};
+use crate::transmatic;
 
 /// What a text asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,9 @@ pub fn parse(text: &str) -> Result<Classic, ClassicError> {
     }
     let mut scan = Scan { text, at: 0, form: ANY_FORM };
     scan.blanks();
+    if scan.rest().starts_with('(') {
+        return transmatic::reduce(text).map(Classic::Operation);
+    }
     let start = scan.at;
     let word = scan.word();
     let Some((word, form)) = FORMS.iter().find(|(known, _)| *known == word) else {
@@ -146,7 +152,6 @@ fn unknown(scan: &Scan<'_>, word: &str) -> ClassicError {
     let problem = match scan.text[scan.at..].chars().next() {
         None => "the text is empty".to_owned(),
         Some('{') => "JSON is no command here".to_owned(),
-        Some('(') => "programs in parentheses are no commands here".to_owned(),
         Some(_) if word == "CommandInputQuery" => "CommandInputQuery was never supported".to_owned(),
         Some(_) => "expected a command".to_owned(),
     };
@@ -430,7 +435,13 @@ fn done(request: &Request) -> String {
     match request {
         Request::RegisterParty { name, .. } => format!("Registered Party: \"{name}\""),
         Request::RotateKeys { guard } => format!("The party's guard is now {}", guard_text(guard)),
-        Request::Call(_) => "Called".to_owned(),
+        Request::Call(call) => match cash::payments_of(call) {
+            Some(payments) => {
+                let one = |p: &cash::Payment| format!("{} from {} to {}", p.amount, p.from, p.to);
+                format!("Transferred {}", payments.iter().map(one).collect::<Vec<_>>().join(", "))
+            }
+            None => "Called".to_owned(),
+        },
         Request::Note { data, .. } => format!("Called; kept {} bytes", data.len()),
         Request::Deploy(deployment) => format!("Deployed {}", module(&deployment.module)),
         Request::Upgrade(deployment) => format!("Announced {}", module(&deployment.module)),
@@ -589,7 +600,7 @@ mod tests {
             ("RotateKeys", "at character 11: expected a key of 64"),
             ("RegisterParty A 00", "at character 19: expected a key of 64"),
             ("{\"_swiftText\":1}", "at character 1: JSON is no command here"),
-            ("(#transfer \"a\" \"b\" 1 \"c\")", "at character 1: programs in parentheses"),
+            ("(#transfer \"a\" \"b\" 1)", "at character 1: expected (#transfer"),
         ] {
             assert!(error(text).starts_with(expected), "{text}: {}", error(text));
         }

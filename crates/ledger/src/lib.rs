@@ -12,7 +12,7 @@
 //! * [`parallel`]: calls of a block side by side, with the same result.
 //! * [`modules`]: modules that were deployed. What they may do is the business of [`hopper`].
 //! * [`cash`]: module `bank.cash`, which is there from genesis; [`operation`] and [`classic`] are the classic commands, a front
-//!   to it: typed, and as text. [`amount`] are its quantities: a count of the smallest unit, six decimals.
+//!   to it: typed, and as text, [`transmatic`] Juno's programs. [`amount`] are its quantities: a count of the smallest unit, six decimals.
 //! * [`state`], [`diff`]: typed tables; each command's change as an invertible list of (before, after).
 //! * [`root`]: one hash over all tables, with proofs of presence and absence of a row.
 //! * [`outcome`]: the stable number of each way a command can end; [`show`] writes values of contracts for people.
@@ -47,6 +47,7 @@ pub mod root;
 pub mod rules;
 pub mod show;
 pub mod state;
+pub mod transmatic;
 mod world;
 
 pub use amount::{Amount, AmountError, SignedAmount};

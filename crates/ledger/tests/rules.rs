@@ -113,6 +113,26 @@ fn hops_sign_or_have_opted_in_and_keep_their_balance() {
 }
 
 #[test]
+fn a_program_of_several_transfers_is_one_command() {
+    let mut bench = Bench::new();
+    let pay = |n: u32| format!("(let ((x (% {n} 2))) (#transfer \"A\" \"B\" x \"\") (#transfer \"A\" \"C\" x \"\"))");
+    bench.applied("a", &[1], &pay(5));
+    assert_eq!(
+        (bench.balance("A"), bench.balance("B"), bench.balance("C")),
+        ("95%1".into(), "5%2".into(), "5%2".into())
+    );
+    bench.refused("a", &[1], &pay(150), Code::ContractError);
+    bench.refused("b", &[2], &pay(1), Code::ContractError);
+    bench.refused(
+        "a",
+        &[1],
+        "(let () (#transfer \"A\" \"B\" 1 \"\") (#transfer \"B\" \"C\" 1 \"\"))",
+        Code::ContractError,
+    );
+    bench.applied("a", &[1, 2], "(let () (#transfer \"A\" \"B\" 1 \"\") (#transfer \"B\" \"C\" 1 \"\"))");
+}
+
+#[test]
 fn data_and_its_transfer_are_one() {
     let mut bench = Bench::new();
     bench.refused("a", &[1], "memo##transfer(A->B, 101%1)", Code::Overdraft);
