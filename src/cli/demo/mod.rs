@@ -3,6 +3,7 @@
 //! Four nodes as four processes, data in a temporary directory, ports that are free. Nothing is played back: every line
 //! is printed when it has happened, and a step that does not hold ends the demo with exit code 1.
 
+mod contracts;
 mod figures;
 mod liar;
 mod stage;
@@ -100,6 +101,7 @@ async fn play(home: &Path) -> Result<(Stage, Figures), CliError> {
     let mut figures = Figures::default();
     accounts(&mut stage).await?;
     one_transfer(&mut stage).await?;
+    contracts::play(&mut stage).await?;
     figures.ceiling = Some(Ceiling::measure(&stage.genesis)?);
     throughput(&mut stage, &mut figures).await?;
     kill_the_leader(&mut stage, &mut figures).await?;
@@ -131,7 +133,15 @@ async fn one_transfer(stage: &mut Stage) -> Result<(), CliError> {
     step("one transfer, its diff and its receipt");
     let receipt = stage.apply("alice", "transfer(Acct1->Acct2, 10%1)").await?;
     let (path, id) = (format!("/v1/commands/{}", receipt.command), receipt.command.to_string());
-    let (_, answer) = stage.http.get_any(&path).await?;
+    let (_, mut answer) = stage.http.get_any(&path).await?;
+    // A node that is asked at once may still be at it.
+    for _ in 0..40 {
+        if answer["diff"].is_array() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        answer = stage.http.get_any(&path).await?.1;
+    }
     for change in answer["diff"].as_array().into_iter().flatten() {
         let balance = |side: &str| text(&change[side]["balance"]["exact"]);
         say(format!(

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use client::load::{self, Report, Shape};
 use client::{CommandBuilder, HttpClient, Identity, StreamClient, StreamConfig, Verdict, random_session};
+use ledger::Request;
 use ledger::classic::{self, Classic};
 use serde_json::Value;
 use wire::{CommandId, Genesis, NodeId, PublicKey, Receipt, SignedCommand, SignerError};
 
+use super::contracts::name_of;
 use super::{PATIENCE, ensure, leader_of, refusals, text};
 use crate::cli::CliError;
 use crate::config::PassphraseSource;
@@ -60,15 +62,24 @@ impl Stage {
         let Classic::Operation(operation) = classic::parse(line)? else {
             return Err(CliError::new(format!("{line} is a query")));
         };
-        let signed = self.builder(party)?.sign(operation.to_payload())?;
+        self.request(&[party], operation.into()).await
+    }
+
+    /// Sends a request in the name of the first of the signers, signed by all of them.
+    pub async fn request(&mut self, signers: &[&str], request: Request) -> Result<Receipt, CliError> {
+        let (what, payload) = (name_of(&request), request.to_payload());
+        let [party, others @ ..] = signers else { return Err(CliError::new("nobody signs")) };
+        let others: Vec<Identity> = others.iter().filter_map(|p| self.identities.get(*p).cloned()).collect();
+        let others: Vec<&Identity> = others.iter().collect();
+        let signed = self.builder(party)?.sign_with(payload, &others)?;
         let done = self.client.execute(&[signed]).await?;
         match done.into_iter().next().map(|d| d.verdict) {
             Some(Verdict::Accepted(receipt)) => {
                 self.accepted.insert(receipt.command, receipt.clone());
                 Ok(receipt)
             }
-            Some(Verdict::Refused(outcome)) => Err(CliError::new(format!("{line}: {outcome}"))),
-            Some(Verdict::Unanswered) | None => Err(CliError::new(format!("{line}: no answer before it expired"))),
+            Some(Verdict::Refused(outcome)) => Err(CliError::new(format!("{what}: {outcome}"))),
+            Some(Verdict::Unanswered) | None => Err(CliError::new(format!("{what}: no answer before it expired"))),
         }
     }
 
