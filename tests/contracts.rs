@@ -193,3 +193,32 @@ async fn a_module_from_file_to_receipt() {
         }
     }
 }
+
+/// The commands of `docs/hopper/tour.md`, with the contract that stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tour_works_as_written() {
+    let cluster = Cluster::running().await;
+    cluster.two_accounts();
+    let shell = Shell { cluster };
+    assert_eq!(shell.cluster.submit("alice", &["CreateAccount alice"]).0, 0);
+    assert_eq!(shell.cluster.submit("treasury", &["AdjustAccount alice 1%1"]).0, 0);
+    let tour = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hopper/tour.md")).unwrap();
+    let contract = tour.split("```hopper\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = shell.cluster.dir.path().join("jar.hop");
+    std::fs::write(&file, contract).unwrap();
+    let path = file.to_str().unwrap();
+    expect(juno(&["contract", "fmt", "--check", path]), 0, &[]);
+    expect(shell.contract("check", None, &[path]), 0, &["shop.jar ", "take: steps <= "]);
+    expect(shell.contract("deploy", Some("alice"), &[path, "--role", "keeper=bob"]), 0, &["Deployed shop.jar "]);
+    let lock = std::fs::read_to_string(file.with_file_name("hopper.lock")).unwrap();
+    assert!(lock.contains(&format!("\"bank.cash\" = \"{}\"", ledger::cash::id().0)), "{lock}");
+    let call = |args: &[&str]| shell.contract("call", Some("alice"), &[&["shop.jar"], args].concat());
+    expect(call(&["put_up", "flowers", "alice"]), 0, &["shop.jar jars[\"flowers\"]: - -> Jar"]);
+    let shown = tour.split("field by field:\n\n```\n").nth(1).unwrap().split("```").next().unwrap();
+    let lines: Vec<&str> = shown.lines().collect();
+    expect(call(&["give", "flowers", "alice", "500"]), 0, &lines);
+    expect(shell.contract("try", None, &["shop.jar", "inside", "flowers"]), 0, &["some(500)"]);
+    expect(call(&["take", "flowers", "alice", "501"]), 1, &["shop.jar: TooMuch { has: 500 }"]);
+    expect(call(&["take", "flowers", "bob", "500"]), 1, &["not authorized"]);
+    expect(call(&["take", "flowers", "alice", "500"]), 0, &["shop.jar jars[\"flowers\"].pot.amount: 500 -> 0"]);
+}

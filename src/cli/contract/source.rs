@@ -71,8 +71,9 @@ pub(crate) fn build(files: &[SourceFile], library: &Library, color: bool) -> Res
         built.push(Built { costs: costs(&unit, &proofs), module, proofs });
     }
     let contracts: Vec<SourceFile> = files.iter().filter(|f| !is_ir(f)).cloned().collect();
-    let compiled = compile(&contracts, &library)
-        .map_err(|wrong| CliError::new(format!("it does not hold\n{}", render(&contracts, &wrong, color).trim_end())))?;
+    let compiled = compile(&contracts, &library).map_err(|wrong| {
+        CliError::new(format!("it does not hold\n{}", render(&contracts, &wrong, color).trim_end()))
+    })?;
     built.extend(compiled.into_iter().map(|c| Built { module: c.module, proofs: c.proofs, costs: c.costs }));
     Ok(built)
 }
@@ -84,7 +85,8 @@ mod tests {
     #[test]
     fn what_a_text_names_is_found() {
         let id = "ab".repeat(32);
-        let text = format!("module m\nreplaces #{id}\nimport a = #{id}\nimport bank.cash (Coin)\n import x.y\n# #12 #ä");
+        let text =
+            format!("module m\nreplaces #{id}\nimport a = #{id}\nimport bank.cash (Coin)\n import x.y\n# #12 #ä");
         assert_eq!(mentioned(&text), vec![ModuleId(id.parse().unwrap()); 2]);
         assert_eq!(imported(&text), ["bank.cash", "x.y"]);
     }
