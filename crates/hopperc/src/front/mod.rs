@@ -19,6 +19,7 @@ mod functions;
 mod literal;
 mod module;
 mod natives;
+mod outline;
 mod props;
 mod records;
 mod search;
@@ -30,6 +31,7 @@ use hopper::library::Library;
 use hopper::verify::deploy;
 
 pub use cost::{Cost, costs};
+pub use outline::outline;
 
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::syntax::SyntaxKind as K;
@@ -64,6 +66,9 @@ pub struct Compiled {
     pub debug: Vec<FunctionPlace>,
     /// What its functions cost.
     pub costs: Vec<Cost>,
+    /// Where its text gives names to values in bodies, in bytes, and the types of these values. One place may come several times: a
+    /// block that stands for several variants is read for each.
+    pub bindings: Vec<(std::ops::Range<usize>, String)>,
 }
 
 /// Compiles files, one module each. A file may import another of them, whatever the order, or a module of the library.
@@ -234,7 +239,7 @@ fn one(file: usize, root: &Node, library: &mut Library) -> Result<Compiled, Vec<
         blocks: debug.origins.iter().map(|b| b.iter().map(|o| o.range.clone()).collect()).collect(),
     });
     let costs = costs(&unit, &proofs);
-    Ok(Compiled { debug: places.collect(), module, proofs, costs })
+    Ok(Compiled { debug: places.collect(), module, proofs, costs, bindings: std::mem::take(&mut front.bindings) })
 }
 
 /// The scopes of a file: its own, still empty, and those of its imports.
