@@ -40,8 +40,12 @@ pub fn outline(unit: &Unit) -> Vec<(String, String)> {
             FunctionKind::Action => "action",
             FunctionKind::View => "view",
         };
-        let result = if function.result == Ty::Unit { String::new() } else { format!(" -> {}", world.show(&function.result)) };
-        all.push((function.name.clone(), format!("{kind} {}({}){result}", function.name, list(&world, &function.params))));
+        let result =
+            if function.result == Ty::Unit { String::new() } else { format!(" -> {}", world.show(&function.result)) };
+        all.push((
+            function.name.clone(),
+            format!("{kind} {}({}){result}", function.name, list(&world, &function.params)),
+        ));
     }
     all
 }
