@@ -11,6 +11,7 @@
 //! * [`diagnostic`]: messages about places in a text.
 //! * [`prove`], [`elaborate`]: the search for proofs.
 //! * [`asm`]: the textual form of modules.
+//! * [`lsp`]: the language server for editors.
 //! * [`fuzz`]: random modules and mutants against the verifier.
 //!
 //! `lib/` has contracts.
@@ -20,5 +21,6 @@ pub mod elaborate;
 pub mod front;
 pub mod fuzz;
 pub mod literal;
+pub mod lsp;
 pub mod prove;
 pub mod syntax;

@@ -19,6 +19,7 @@ use wire::{Decode, Encode, Name};
 use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
 
 mod lock;
+mod lsp;
 mod modules;
 mod source;
 
@@ -41,6 +42,8 @@ pub(crate) enum Contract {
     Try(CallArgs),
     /// List the modules that are deployed, or print one.
     Show(Show),
+    /// Serve an editor: diagnostics, hover, definitions and layout, over stdio.
+    Lsp,
 }
 
 #[derive(Args)]
@@ -150,6 +153,7 @@ impl Contract {
                 Contract::Call(call) => call.call().await,
                 Contract::Try(call) => call.dry_run().await,
                 Contract::Show(show) => show.run().await,
+                Contract::Lsp => lsp::run(),
             }
         })
     }

@@ -346,6 +346,12 @@ impl<'f> Body<'f> {
         Rc::make_mut(&mut self.names).push((name.to_owned(), val));
     }
 
+    /// Notes the type of a value where the author gives it a name, for tools.
+    pub fn note(&mut self, range: Range<usize>, ty: &Ty) {
+        let shown = self.show(ty);
+        self.front.bindings.push((range, shown));
+    }
+
     // ---- branches
 
     /// What is used up among the first variables.

@@ -105,6 +105,7 @@ impl Body<'_> {
             K::WildPat => Ok(()),
             K::NamePat => {
                 let name = ast::text(pattern);
+                self.note(ast::span(pattern), &val.ty);
                 self.name(&name, val);
                 Ok(())
             }
@@ -211,7 +212,10 @@ impl Body<'_> {
             seen.push(at);
             match ast::pat(&field) {
                 Some(inner) => self.bind_pattern(&inner, parts[at].clone())?,
-                None => self.name(&name, parts[at].clone()),
+                None => {
+                    self.note(ast::span(&field), &parts[at].ty);
+                    self.name(&name, parts[at].clone());
+                }
             }
         }
         let missing: Vec<&str> =
@@ -439,6 +443,7 @@ impl Body<'_> {
             };
             self.range = ast::span(&acc);
             init.push(self.take_here(&val)?);
+            self.note(ast::token_span(name), &val.ty);
             types.push(val.ty);
             names.push(name.text().to_owned());
         }

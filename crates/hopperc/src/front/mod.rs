@@ -19,6 +19,7 @@ mod functions;
 mod literal;
 mod module;
 mod natives;
+mod outline;
 mod props;
 mod records;
 mod search;
@@ -30,6 +31,7 @@ use hopper::library::Library;
 use hopper::verify::deploy;
 
 pub use cost::{Cost, costs};
+pub use outline::outline;
 
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::syntax::SyntaxKind as K;
@@ -40,7 +42,7 @@ use module::Front;
 use types::{Scope, World};
 
 /// Bytes of a file: several times what becomes the longest module.
-const SOURCE_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const SOURCE_BYTES_MAX: usize = 256 * 1024;
 
 /// Where functions stand in the text, for tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,9 @@ pub struct Compiled {
     pub debug: Vec<FunctionPlace>,
     /// What its functions cost.
     pub costs: Vec<Cost>,
+    /// Where its text gives names to values in bodies, in bytes, and the types of these values. One place may come several times: a
+    /// block that stands for several variants is read for each.
+    pub bindings: Vec<(std::ops::Range<usize>, String)>,
 }
 
 /// Compiles files, one module each. A file may import another of them, whatever the order, or a module of the library.
@@ -119,22 +124,27 @@ fn trees(sources: &[SourceFile]) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if told.is_empty() { Ok(trees) } else { Err(told) }
 }
 
-fn name_of(root: &Node) -> String {
+/// The name that a file gives its module.
+pub(crate) fn name_of(root: &Node) -> String {
     let head = ast::child(root, K::ModuleHead);
     let path = head.map(|h| ast::path(&h)).unwrap_or_default();
     path.iter().map(|t| t.text()).collect::<Vec<_>>().join(".")
 }
 
 /// An import as written.
-struct Import {
-    node: Node,
-    name: String,
-    alias: String,
-    id: Option<String>,
-    names: Vec<String>,
+pub(crate) struct Import {
+    pub node: Node,
+    /// The module's name.
+    pub name: String,
+    /// What it is called in the file.
+    pub alias: String,
+    /// The digits that its id begins with.
+    pub id: Option<String>,
+    /// Names that are used without the alias.
+    pub names: Vec<String>,
 }
 
-fn imports(root: &Node) -> Vec<Import> {
+pub(crate) fn imports(root: &Node) -> Vec<Import> {
     let import = |node: Node| {
         let name = ast::path(&node).iter().map(|t| t.text().to_owned()).collect::<Vec<_>>().join(".");
         let last = name.rsplit('.').next().unwrap_or_default().to_owned();
@@ -148,7 +158,7 @@ fn imports(root: &Node) -> Vec<Import> {
 }
 
 /// The module that an import means: by id, or the newest of that name.
-fn find(library: &Library, import: &Import) -> Result<ModuleId, String> {
+pub(crate) fn find(library: &Library, import: &Import) -> Result<ModuleId, String> {
     let hex = |id: &ModuleId| id.0.0.iter().map(|b| format!("{b:02x}")).collect::<String>();
     if let Some(digits) = &import.id {
         let mut fits = library.units.keys().filter(|id| hex(id).starts_with(digits.as_str()));
@@ -234,7 +244,7 @@ fn one(file: usize, root: &Node, library: &mut Library) -> Result<Compiled, Vec<
         blocks: debug.origins.iter().map(|b| b.iter().map(|o| o.range.clone()).collect()).collect(),
     });
     let costs = costs(&unit, &proofs);
-    Ok(Compiled { debug: places.collect(), module, proofs, costs })
+    Ok(Compiled { debug: places.collect(), module, proofs, costs, bindings: std::mem::take(&mut front.bindings) })
 }
 
 /// The scopes of a file: its own, still empty, and those of its imports.

@@ -29,6 +29,8 @@ pub(super) struct Front {
     pub head_span: Span,
     /// Names of all functions of the file, those with faults among them.
     pub declared_functions: Vec<String>,
+    /// Where names of values are given, and the types of these values.
+    pub bindings: Vec<(Range<usize>, String)>,
 }
 
 /// What a name of a declared type stands for.
@@ -50,6 +52,7 @@ impl Front {
             consts: BTreeMap::new(),
             head_span: Span { file, range: 0..0 },
             declared_functions: Vec::new(),
+            bindings: Vec::new(),
         }
     }
 
