@@ -132,6 +132,7 @@ fn holds_elements(kind: SyntaxKind) -> bool {
             | K::VariantPatFields
             | K::TupleType
             | K::TestItem
+            | K::ChangeList
             | K::Error
     )
 }
@@ -154,10 +155,6 @@ fn blank(left: &Token, right: &Token) -> bool {
     if l == K::Unknown || r == K::Unknown {
         return left.text_range().end() != right.text_range().start();
     }
-    if parent(right) == K::TestItem || parent(left) == K::TestItem {
-        let apart = left.text_range().end() != right.text_range().start();
-        return test_blank(l, r) && !(l == K::Ident && opens(r) && r != K::LBrace && !apart);
-    }
     match (l, r) {
         (K::LBrace, K::RBrace) | (K::LParen | K::LBracket, _) | (_, K::RParen | K::RBracket) => false,
         (_, K::Comma | K::Semi | K::Colon) => false,
@@ -170,14 +167,4 @@ fn blank(left: &Token, right: &Token) -> bool {
         (K::Lt, _) if parent(left) == K::TypeArgs => false,
         _ => true,
     }
-}
-
-/// In a test, whose form only its runner knows.
-fn test_blank(left: SyntaxKind, right: SyntaxKind) -> bool {
-    !matches!(
-        (left, right),
-        (K::LBrace, K::RBrace)
-            | (K::LParen | K::LBracket | K::Dot, _)
-            | (_, K::RParen | K::RBracket | K::Comma | K::Semi | K::Colon | K::Dot)
-    )
 }
