@@ -36,6 +36,7 @@ use crate::syntax::SyntaxKind as K;
 use crate::syntax::{Node, ast, parse};
 use declare::{blank, roles};
 use explain::explain;
+pub(crate) use module::duration;
 use module::Front;
 use types::{Scope, World};
 
@@ -119,22 +120,24 @@ fn trees(sources: &[SourceFile]) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if told.is_empty() { Ok(trees) } else { Err(told) }
 }
 
-fn name_of(root: &Node) -> String {
+pub(crate) fn name_of(root: &Node) -> String {
     let head = ast::child(root, K::ModuleHead);
     let path = head.map(|h| ast::path(&h)).unwrap_or_default();
     path.iter().map(|t| t.text()).collect::<Vec<_>>().join(".")
 }
 
 /// An import as written.
-struct Import {
+pub(crate) struct Import {
     node: Node,
     name: String,
-    alias: String,
+    /// What it is called in the file.
+    pub alias: String,
     id: Option<String>,
-    names: Vec<String>,
+    /// Names that are used without it.
+    pub names: Vec<String>,
 }
 
-fn imports(root: &Node) -> Vec<Import> {
+pub(crate) fn imports(root: &Node) -> Vec<Import> {
     let import = |node: Node| {
         let name = ast::path(&node).iter().map(|t| t.text().to_owned()).collect::<Vec<_>>().join(".");
         let last = name.rsplit('.').next().unwrap_or_default().to_owned();
