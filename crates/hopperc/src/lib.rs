@@ -11,6 +11,7 @@
 //! * [`diagnostic`]: messages about places in a text.
 //! * [`prove`], [`elaborate`]: the search for proofs.
 //! * [`asm`]: the textual form of modules.
+//! * [`testing`]: runs `test` blocks; coverage.
 //! * [`fuzz`]: random modules and mutants against the verifier.
 //!
 //! `lib/` has contracts.
@@ -22,3 +23,4 @@ pub mod fuzz;
 pub mod literal;
 pub mod prove;
 pub mod syntax;
+pub mod testing;

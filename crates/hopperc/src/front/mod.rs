@@ -36,8 +36,8 @@ use crate::syntax::SyntaxKind as K;
 use crate::syntax::{Node, ast, parse};
 use declare::{blank, roles};
 use explain::explain;
-pub(crate) use module::duration;
 use module::Front;
+pub(crate) use module::duration;
 use types::{Scope, World};
 
 /// Bytes of a file: several times what becomes the longest module.

@@ -107,7 +107,11 @@ impl Values<'_> {
     fn named(&self, node: &Node, ty: Ty) -> R<Value> {
         let name = path(node).unwrap_or_default();
         if let Some((found, value)) = self.names.get(&name) {
-            return if *found == ty { Ok(value.clone()) } else { self.fail(node, format!("`{name}` has another type")) };
+            return if *found == ty {
+                Ok(value.clone())
+            } else {
+                self.fail(node, format!("`{name}` has another type"))
+            };
         }
         let variant = last(node).unwrap_or_default();
         match self.universe.kind(ty) {
