@@ -76,7 +76,14 @@ impl Values<'_> {
     }
 
     fn leaf(&self, node: &Node, ty: Ty, text: &str) -> R<Value> {
-        literal::read(self.universe, ty, text).or_else(|why| self.fail(node, why))
+        literal::read(self.universe, ty, text).or_else(|why| {
+            // The place is shown already.
+            let why = match why.strip_prefix("at character ").and_then(|rest| rest.split_once(": ")) {
+                Some((_, what)) => what.split_once(", not `").map_or(what, |(what, _)| what).to_owned(),
+                None => why,
+            };
+            self.fail(node, why)
+        })
     }
 
     fn literal(&self, node: &Node, ty: Ty) -> R<Value> {
