@@ -19,12 +19,15 @@ use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, st
 
 mod modules;
 mod source;
+mod test;
 
 /// Contracts: check, deploy, upgrade and seal modules; call actions, ask views, try actions without effect.
 #[derive(Subcommand)]
 pub(crate) enum Contract {
     /// Assemble, prove and verify a module; print what each function costs at most.
     Check(Check),
+    /// Run the tests in contracts; print what fails, and which lines ran.
+    Test(test::RunTests),
     /// Deploy the first version of a module.
     Deploy(Deploy),
     /// Announce a version that replaces the newest one; it is in force after the delay that the one in force promises.
@@ -120,6 +123,7 @@ impl Contract {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
         runtime()?.block_on(async {
             match self {
+                Contract::Test(tests) => tests.run(),
                 Contract::Check(check) => check.run().await,
                 Contract::Deploy(deploy) => deploy.run(false).await,
                 Contract::Upgrade(deploy) => deploy.run(true).await,

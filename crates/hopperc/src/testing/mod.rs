@@ -86,11 +86,11 @@ pub struct Step {
     pub cost: Cost,
 }
 
-/// Compiles files and runs their tests.
+/// Compiles files and runs those of their tests whose names are wanted.
 ///
 /// # Errors
 /// What is wrong with the files. Tests that fail are no errors, but in the report.
-pub fn run(sources: &[SourceFile]) -> Result<Report, Vec<Diagnostic>> {
+pub fn run(sources: &[SourceFile], wanted: &dyn Fn(&str) -> bool) -> Result<Report, Vec<Diagnostic>> {
     let compiled = compile(sources, &Library::default())?;
     let mut library = Library::default();
     let mut ids = BTreeMap::new();
@@ -109,7 +109,9 @@ pub fn run(sources: &[SourceFile]) -> Result<Report, Vec<Diagnostic>> {
         let Some(unit) = ids.get(&name).and_then(|id| library.units.get(id)) else { continue };
         let scope = Scope::new(file, &root, unit, &library, &compiled);
         for item in ast::children(&root, K::TestItem) {
-            tests.push(one(&scope, &mut record, &item));
+            if wanted(&title(&item)) {
+                tests.push(one(&scope, &mut record, &item));
+            }
         }
     }
     for (file, source) in sources.iter().enumerate() {
@@ -201,9 +203,13 @@ struct Run<'s, 'l> {
     steps: Vec<Step>,
 }
 
+/// What a test shows.
+fn title(item: &Node) -> String {
+    ast::token(item, K::Text).and_then(|t| literal::unquote(t.text())).unwrap_or_default()
+}
+
 fn one(scope: &Scope<'_>, record: &mut Record, item: &Node) -> Test {
-    let name = ast::token(item, K::Text).and_then(|t| literal::unquote(t.text())).unwrap_or_default();
-    let mut test = Test { name, span: scope.at(item), steps: Vec::new(), told: Vec::new() };
+    let mut test = Test { name: title(item), span: scope.at(item), steps: Vec::new(), told: Vec::new() };
     let (Ok(nobody), Some(days)) = (Name::new("nobody"), literal::date(BEGIN)) else { return test };
     let begin = u64::try_from(days).unwrap_or_default() * 86_400_000;
     let stage = Stage::new(scope.library, begin, nobody);
