@@ -137,11 +137,16 @@ fn holds_elements(kind: SyntaxKind) -> bool {
     )
 }
 
-/// True if two tokens with nothing between them would be others.
+/// True if two tokens with nothing between them would be others, or with the number before a dot: `5.` and `1`.
 fn would_merge(left: &Token, right: &Token) -> bool {
-    let text = format!("{}{}", left.text(), right.text());
+    let mut all = vec![left.clone(), right.clone()];
+    let before = std::iter::successors(left.prev_token(), Token::prev_token).find(|t| !t.kind().is_trivia());
+    if let Some(before) = before.filter(|t| left.kind() == K::Dot && t.kind() == K::Number) {
+        all.insert(0, before);
+    }
+    let text: String = all.iter().map(Token::text).collect();
     let kinds: Vec<SyntaxKind> = lex(&text).iter().map(|t| t.kind).collect();
-    kinds != [left.kind(), right.kind()] && left.text_range().end() != right.text_range().start()
+    !kinds.iter().copied().eq(all.iter().map(Token::kind)) && left.text_range().end() != right.text_range().start()
 }
 
 /// True if there is a blank between two tokens of one line.

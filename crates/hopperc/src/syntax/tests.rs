@@ -84,6 +84,13 @@ fn a_text_is_laid_out() {
     insta::assert_snapshot!(format(&parsed.root()));
 }
 
+/// A number, a dot and a number are not a decimal, even if nobody means that.
+#[test]
+fn numbers_do_not_grow_together() {
+    let text = "module m2.5. 1";
+    assert_eq!(significant(&format(&parse(text).root())), significant(text));
+}
+
 #[test]
 fn the_tree_of_a_statement() {
     let parsed = parse("module m\nfn f() = { let (a, b) = split(c, 1 + 2 * n) ; a }");
