@@ -17,7 +17,9 @@ use wire::{Decode, Encode, Name};
 
 use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
 
+mod local;
 mod modules;
+mod repl;
 mod source;
 mod test;
 
@@ -28,6 +30,8 @@ pub(crate) enum Contract {
     Check(Check),
     /// Run the tests in contracts; print what fails, and which lines ran.
     Test(test::RunTests),
+    /// Try contracts by hand, on a ledger in memory.
+    Repl(repl::Repl),
     /// Deploy the first version of a module.
     Deploy(Deploy),
     /// Announce a version that replaces the newest one; it is in force after the delay that the one in force promises.
@@ -124,6 +128,7 @@ impl Contract {
         runtime()?.block_on(async {
             match self {
                 Contract::Test(tests) => tests.run(),
+                Contract::Repl(repl) => repl.run(),
                 Contract::Check(check) => check.run().await,
                 Contract::Deploy(deploy) => deploy.run(false).await,
                 Contract::Upgrade(deploy) => deploy.run(true).await,
