@@ -1,6 +1,8 @@
 //! The tools of the contract language as processes; no cluster is needed.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 mod common;
 use common::juno;
@@ -68,4 +70,28 @@ fn tests_of_contracts_pass_and_fail() {
             "2 passed, 1 failed",
         ],
     );
+}
+
+#[test]
+fn a_repl_reads_its_lines() {
+    let home = tempfile::tempdir().unwrap();
+    let mut child = Command::new(common::exe())
+        .args(["contract", "repl", &library("cash.hop")])
+        .env("HOME", home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = "as bob\nexec open(bob)\nas treasury\nexec issue(@bob, 5)\nundo\nlocal balance(bob)\nnonsense\nquit\n";
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = plain(&String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{text}");
+    for words in ["executed at index", "bank.cash accounts[bob].bal.amount: 5 -> 0", "= some(0)"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(String::from_utf8_lossy(&output.stderr).contains("write a call"), "{output:?}");
+    let history = std::fs::read_to_string(home.path().join(".juno_contract_history")).unwrap();
+    assert!(history.contains("exec issue(@bob, 5)"), "{history}");
 }

@@ -98,7 +98,6 @@ impl Local {
         };
         local.party(&name("alice")?, &mut key)?;
         local.deploy(sources, &mut key)?;
-        local.before.clear();
         Ok(local)
     }
 
@@ -134,13 +133,18 @@ impl Local {
             return Ok(());
         }
         let secret = key()?;
-        let guard = Guard::Key(secret.public());
-        let done = self.send(&[name("admin")?], Request::RegisterParty { name: party.clone(), guard })?;
-        if !done.receipt.outcome.is_applied() {
-            return Err(CliError::new(done.receipt.outcome.to_string()));
-        }
+        self.register(party, &secret)?;
         self.keys.insert(party.clone(), secret);
         Ok(())
+    }
+
+    fn register(&mut self, party: &Name, secret: &SecretKey) -> Result<(), CliError> {
+        let guard = Guard::Key(secret.public());
+        let done = self.send(&[name("admin")?], Request::RegisterParty { name: party.clone(), guard })?;
+        match done.receipt.outcome.is_applied() {
+            true => Ok(()),
+            false => Err(CliError::new(done.receipt.outcome.to_string())),
+        }
     }
 
     fn speaker(&self) -> Name {
@@ -165,15 +169,9 @@ impl Local {
             signers: Vec::new(),
         };
         let command = SignedCommand::sign(&self.cluster, command, &keys)?.verify(&self.cluster)?;
-        let before = self.ledger.clone();
         let time = self.ledger.time().plus_ms(1);
         let entry = self.block(time, &[command]).entries.into_iter().next();
-        let entry = entry.ok_or_else(|| CliError::new("the block is empty"))?;
-        self.before.push((before, entry.diff.clone()));
-        if self.before.len() > UNDO_MAX {
-            self.before.remove(0);
-        }
-        Ok(entry)
+        entry.ok_or_else(|| CliError::new("the block is empty"))
     }
 
     fn block(&mut self, time: Time, commands: &[wire::VerifiedCommand]) -> BlockResult {
@@ -251,6 +249,13 @@ impl Local {
     fn undo(&mut self) -> Result<String, CliError> {
         let (ledger, diff) = self.before.pop().ok_or_else(|| CliError::new("there is nothing to undo"))?;
         self.ledger = ledger;
+        // Who came since stays.
+        let state = self.ledger.state();
+        let lost: Vec<_> = self.keys.iter().filter(|(party, _)| state.party(party).is_none()).collect();
+        let lost: Vec<(Name, SecretKey)> = lost.into_iter().map(|(party, key)| (party.clone(), key.clone())).collect();
+        for (party, key) in &lost {
+            self.register(party, key)?;
+        }
         Ok(show::changes_text(
             self.library(),
             &hopper::diff::Diff { events: Vec::new(), ..diff.invert().contract().clone() },
@@ -372,9 +377,14 @@ impl Local {
 
     fn exec(&mut self, text: &str) -> Result<String, CliError> {
         let call = self.call(text)?;
+        let before = self.ledger.clone();
         let done = self.send(&self.signers.clone(), Request::Call(call.clone()))?;
         if !done.receipt.outcome.is_applied() {
             return Err(CliError::new(done.receipt.outcome.to_string()));
+        }
+        self.before.push((before, done.diff.clone()));
+        if self.before.len() > UNDO_MAX {
+            self.before.remove(0);
         }
         let result = self.result(&call, &done.receipt.result);
         let head = format!("executed at index {}", done.receipt.index.get());
@@ -486,8 +496,13 @@ mod tests {
         assert!(good(&mut l, "local balance(buyer)").contains("= some(0)"), "nothing has changed");
         assert!(good(&mut l, "exec issue(buyer, 100)").contains("executed at index"));
         assert!(good(&mut l, "balance(buyer)").contains("= some(100)"));
+        // Whoever comes in between stays.
+        good(&mut l, "as carol");
+        good(&mut l, "as treasury, carol");
         assert_eq!(good(&mut l, "undo"), "bank.cash accounts[buyer].bal.amount: 100 -> 0");
         good(&mut l, "exec issue(buyer, 100)");
+        good(&mut l, "as carol");
+        good(&mut l, "exec open(carol)");
 
         good(&mut l, "as arbiter");
         good(&mut l, "as seller");
