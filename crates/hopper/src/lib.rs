@@ -11,7 +11,7 @@
 //! * [`library`]: modules that passed.
 //! * [`eval`]: the machine that replicas run, and a second evaluator to test it against; [`cost`] is the table of costs and the
 //!   meter, [`abort`] how commands end that change nothing.
-//! * [`state`], [`diff`]: rows, what one command sees of them, and what it changed.
+//! * [`state`], [`diff`]: rows, what one command sees of them, and what it changed; [`show`] writes it for people.
 //!
 //! `docs/language.md` states the rules and what follows from them.
 
@@ -24,6 +24,7 @@ pub mod ir;
 pub mod lia;
 pub mod library;
 mod node;
+pub mod show;
 pub mod state;
 pub mod types;
 pub mod value;

@@ -12,6 +12,7 @@
 //! * [`prove`], [`elaborate`]: the search for proofs.
 //! * [`asm`]: the textual form of modules.
 //! * [`lsp`]: the language server for editors.
+//! * [`testing`]: runs `test` blocks; coverage.
 //! * [`fuzz`]: random modules and mutants against the verifier.
 //!
 //! `lib/` has contracts.
@@ -24,3 +25,4 @@ pub mod literal;
 pub mod lsp;
 pub mod prove;
 pub mod syntax;
+pub mod testing;

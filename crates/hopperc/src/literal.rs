@@ -269,8 +269,16 @@ fn mantissa(word: &str, places: u8) -> Option<i128> {
     format!("{whole}{part:0<width$}", width = usize::from(places)).replace('_', "").parse().ok()
 }
 
+/// What stands in a text's quotes.
+pub(crate) fn unquote(text: &str) -> Option<String> {
+    if !text.starts_with('"') {
+        return None;
+    }
+    Scan { text, at: 0 }.string().ok()
+}
+
 /// Days since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil).
-fn date(word: &str) -> Option<i32> {
+pub(crate) fn date(word: &str) -> Option<i32> {
     let mut parts = word.splitn(3, '-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

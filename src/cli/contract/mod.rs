@@ -20,8 +20,11 @@ use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, st
 
 mod lock;
 mod lsp;
+mod local;
 mod modules;
+mod repl;
 mod source;
+mod test;
 
 /// Contracts: check, deploy, upgrade and seal modules; call actions, ask views, try actions without effect.
 #[derive(Subcommand)]
@@ -30,6 +33,10 @@ pub(crate) enum Contract {
     Check(Check),
     /// Lay out contracts.
     Fmt(Fmt),
+    /// Run the tests in contracts; print what fails, and which lines ran.
+    Test(test::RunTests),
+    /// Try contracts by hand, on a ledger in memory.
+    Repl(repl::Repl),
     /// Deploy the first version of a module.
     Deploy(Deploy),
     /// Announce a version that replaces the newest one; it is in force after the delay that the one in force promises.
@@ -145,6 +152,8 @@ impl Contract {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
         runtime()?.block_on(async {
             match self {
+                Contract::Test(tests) => tests.run(),
+                Contract::Repl(repl) => repl.run(),
                 Contract::Check(check) => check.run().await,
                 Contract::Fmt(fmt) => fmt.run(),
                 Contract::Deploy(deploy) => deploy.run(false).await,

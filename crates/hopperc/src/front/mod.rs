@@ -39,6 +39,7 @@ use crate::syntax::{Node, ast, parse};
 use declare::{blank, roles};
 use explain::explain;
 use module::Front;
+pub(crate) use module::duration;
 use types::{Scope, World};
 
 /// Bytes of a file: several times what becomes the longest module.

@@ -443,7 +443,7 @@ pub(super) fn number(text: &str) -> Option<i128> {
 }
 
 /// A duration of the text, in milliseconds.
-pub(super) fn duration(text: &str) -> Option<u64> {
+pub(crate) fn duration(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => 1,

@@ -132,15 +132,21 @@ fn holds_elements(kind: SyntaxKind) -> bool {
             | K::VariantPatFields
             | K::TupleType
             | K::TestItem
+            | K::ChangeList
             | K::Error
     )
 }
 
-/// True if two tokens with nothing between them would be others.
+/// True if two tokens with nothing between them would be others, or with the number before a dot: `5.` and `1`.
 fn would_merge(left: &Token, right: &Token) -> bool {
-    let text = format!("{}{}", left.text(), right.text());
+    let mut all = vec![left.clone(), right.clone()];
+    let before = std::iter::successors(left.prev_token(), Token::prev_token).find(|t| !t.kind().is_trivia());
+    if let Some(before) = before.filter(|t| left.kind() == K::Dot && t.kind() == K::Number) {
+        all.insert(0, before);
+    }
+    let text: String = all.iter().map(Token::text).collect();
     let kinds: Vec<SyntaxKind> = lex(&text).iter().map(|t| t.kind).collect();
-    kinds != [left.kind(), right.kind()] && left.text_range().end() != right.text_range().start()
+    !kinds.iter().copied().eq(all.iter().map(Token::kind)) && left.text_range().end() != right.text_range().start()
 }
 
 /// True if there is a blank between two tokens of one line.
@@ -154,10 +160,6 @@ fn blank(left: &Token, right: &Token) -> bool {
     if l == K::Unknown || r == K::Unknown {
         return left.text_range().end() != right.text_range().start();
     }
-    if parent(right) == K::TestItem || parent(left) == K::TestItem {
-        let apart = left.text_range().end() != right.text_range().start();
-        return test_blank(l, r) && !(l == K::Ident && opens(r) && r != K::LBrace && !apart);
-    }
     match (l, r) {
         (K::LBrace, K::RBrace) | (K::LParen | K::LBracket, _) | (_, K::RParen | K::RBracket) => false,
         (_, K::Comma | K::Semi | K::Colon) => false,
@@ -170,14 +172,4 @@ fn blank(left: &Token, right: &Token) -> bool {
         (K::Lt, _) if parent(left) == K::TypeArgs => false,
         _ => true,
     }
-}
-
-/// In a test, whose form only its runner knows.
-fn test_blank(left: SyntaxKind, right: SyntaxKind) -> bool {
-    !matches!(
-        (left, right),
-        (K::LBrace, K::RBrace)
-            | (K::LParen | K::LBracket | K::Dot, _)
-            | (_, K::RParen | K::RBracket | K::Comma | K::Semi | K::Colon | K::Dot)
-    )
 }

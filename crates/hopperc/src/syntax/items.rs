@@ -415,39 +415,6 @@ impl Parser<'_> {
         }
     }
 
-    fn test(&mut self) {
-        self.start(K::TestItem);
-        self.bump();
-        self.expect(K::Text, "what the test shows, in quotes");
-        // What stands in a test is for the runner of tests: any tokens with brackets in pairs.
-        if self.is(K::LBrace) {
-            self.balanced();
-        } else {
-            self.expected("`{`");
-        }
-        self.finish();
-    }
-
-    /// Everything up to the bracket that closes the one here.
-    fn balanced(&mut self) {
-        let mut open = 0usize;
-        loop {
-            match self.peek() {
-                K::LBrace | K::LParen | K::LBracket => open += 1,
-                K::RBrace | K::RParen | K::RBracket => open -= 1,
-                K::End => {
-                    self.expected("`}`");
-                    return;
-                }
-                _ => {}
-            }
-            self.bump();
-            if open == 0 {
-                return;
-            }
-        }
-    }
-
     // ---- types
 
     pub fn ty(&mut self) {

@@ -123,6 +123,13 @@ pub enum SyntaxKind {
     ConstItem,
     FnItem,
     TestItem,
+    GivenStep,
+    DoStep,
+    Signers,
+    ExpectStep,
+    WaitStep,
+    ChangeList,
+    ChangeLine,
     FieldList,
     Field,
     VariantList,
@@ -246,7 +253,7 @@ impl SyntaxKind {
 pub enum Hopper {}
 
 /// Every kind, in order, so that a number is turned back into a kind without `unsafe`.
-const ALL: [SyntaxKind; 121] = [
+const ALL: [SyntaxKind; 128] = [
     K::Whitespace,
     K::Comment,
     K::Ident,
@@ -309,6 +316,13 @@ const ALL: [SyntaxKind; 121] = [
     K::ConstItem,
     K::FnItem,
     K::TestItem,
+    K::GivenStep,
+    K::DoStep,
+    K::Signers,
+    K::ExpectStep,
+    K::WaitStep,
+    K::ChangeList,
+    K::ChangeLine,
     K::FieldList,
     K::Field,
     K::VariantList,

@@ -15,6 +15,7 @@ mod format;
 mod items;
 mod kind;
 mod parser;
+mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -62,8 +62,18 @@ _ => t.lien?
 a
   + b * -c.0.1
 }
-test "moves" { given accounts = { @alice: 100 }
-expect diff { accounts[@alice].bal.amount: 100 -> 70 } }
+test "moves" { given time   2026-01-01
+given role treasury=@carol
+let id = as @alice,@bob do cash.pay(@alice , R { a: -1 })
+as @bob do pay(5) fails  Insufficient { have: 1 }
+as @bob do pay(5) fails
+wait 2d; expect result Some(id)
+expect view balance(@alice)==Some(70)
+expect diff { accounts[@alice].bal.amount: 100->70, allowed[@a, @b]: gone,
+accounts[@bob]: new -- empty
+, Escrow[id]: new Offered, .. }
+  expect conserved cash.Coin
+expect event Sold { n: 1 } }
 "#;
 
 #[test]
@@ -72,6 +82,13 @@ fn a_text_is_laid_out() {
     assert_eq!(parsed.errors, Vec::new());
     check(SOME);
     insta::assert_snapshot!(format(&parsed.root()));
+}
+
+/// A number, a dot and a number are not a decimal, even if nobody means that.
+#[test]
+fn numbers_do_not_grow_together() {
+    let text = "module m2.5. 1";
+    assert_eq!(significant(&format(&parse(text).root())), significant(text));
 }
 
 #[test]
@@ -95,6 +112,7 @@ fn errors_say_what_was_expected() {
         "module m\nfn f() = fold x list { x }\nfn g() = a <= b <= c",
         "module m\nprotocol P() { state A fn g() = 1 }",
         "module m\nasset Coin { amount: Nat96 \nfn f() = \"open\n",
+        "module m\ntest \"t\" {\n  given accounts = { @a: 1 }\n  do pay(5)\n  as @a pay(5)\n  expect diff { a[1]: 5 }\n}\nfn f() = 1",
         "module m\n???\nfn f() = §",
     ];
     let mut all = String::new();
@@ -212,6 +230,12 @@ fn pieces() -> impl Strategy<Value = String> {
         "import",
         "test",
         "Option<",
+        "test \"t\" {",
+        "as @a do",
+        "expect diff {",
+        "fails",
+        "given",
+        "wait",
         "_",
         "ghost",
     ];
