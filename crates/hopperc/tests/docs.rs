@@ -9,6 +9,7 @@ use hopper::library::Library;
 use hopper::verify;
 use hopperc::diagnostic::{SourceFile, render};
 use hopperc::front::{Compiled, compile};
+use hopperc::testing;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -51,9 +52,9 @@ fn check(page: &str) {
     let path = root().join("docs/hopper").join(page);
     let text = std::fs::read_to_string(&path).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let mut library = library();
+    let mut deployed = library();
     let mut last: Option<Result<Compiled, String>> = None;
-    let mut first_id = String::new();
+    let (mut first, mut first_id) = (String::new(), String::new());
     let mut shown: Vec<(std::ops::Range<usize>, String)> = Vec::new();
     let mut right = 0;
     for block in blocks(&text) {
@@ -65,17 +66,26 @@ fn check(page: &str) {
                 }
                 let source = block.text.replace("#JAR", &format!("#{first_id}"));
                 let files = [SourceFile { name: "jar.hop".to_owned(), text: source }];
-                let result = compile(&files, &library).map(|mut all| all.remove(0));
+                let result = compile(&files, &deployed).map(|mut all| all.remove(0));
                 let result = result.map_err(|wrong| render(&files, &wrong, false));
                 if block.mark == "hopper" {
                     let compiled = result.clone().unwrap_or_else(|e| panic!("{page}: {e}\n{}", block.text));
                     if first_id.is_empty() && page == "tour.md" {
+                        first.clone_from(&block.text);
                         first_id = compiled.module.id().0.to_string();
-                        verify::deploy(&mut library, compiled.module.clone(), &compiled.proofs).unwrap();
+                        verify::deploy(&mut deployed, compiled.module.clone(), &compiled.proofs).unwrap();
                     }
                     right += 1;
                 }
                 last = Some(result);
+            }
+            "hopper test" => {
+                let files = [SourceFile { name: "jar.hop".to_owned(), text: format!("{first}\n{}", block.text) }];
+                let report = testing::run(&files, &library(), &|_| true);
+                let report = report.unwrap_or_else(|e| panic!("{page}: {}", render(&files, &e, false)));
+                let told: String = report.tests.iter().map(|t| render(&files, &t.told, false)).collect();
+                assert!(report.passed() && !report.tests.is_empty(), "{page}: {told}");
+                assert!(report.functions.iter().all(|f| f.ran == f.places), "{page}: the test covers it all");
             }
             "text" | "costs" => {
                 let told = match (block.mark.as_str(), &last) {

@@ -1,5 +1,6 @@
 //! The runner of tests: the contracts of the library have tests that pass; what fails is told with its place.
 
+use hopper::library::Library;
 use hopperc::diagnostic::{SourceFile, render};
 use hopperc::testing::{Report, Test, run};
 
@@ -17,7 +18,7 @@ fn library() -> Vec<SourceFile> {
 
 #[track_caller]
 fn report(sources: &[SourceFile]) -> Report {
-    run(sources, &|_| true).unwrap_or_else(|told| panic!("{}", render(sources, &told, false)))
+    run(sources, &Library::default(), &|_| true).unwrap_or_else(|told| panic!("{}", render(sources, &told, false)))
 }
 
 fn told(sources: &[SourceFile], test: &Test) -> String {

@@ -18,9 +18,9 @@ use wire::{Decode, Encode, Name};
 
 use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
 
+mod local;
 mod lock;
 mod lsp;
-mod local;
 mod modules;
 mod repl;
 mod source;

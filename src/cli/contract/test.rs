@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hopper::library::Library;
 use hopperc::diagnostic::{SourceFile, render};
 use hopperc::testing::{self, Report, Test};
+use ledger::cash;
 
 use super::cost_text;
 use crate::cli::{CliError, REFUSED, style};
@@ -46,7 +48,10 @@ impl RunTests {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
         let sources = read(&self.files)?;
         let wanted = |name: &str| self.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
-        let report = match testing::run(&sources, &wanted) {
+        // The ledger's money, unless the files bring a module of that name.
+        let own = |s: &SourceFile| s.text.lines().any(|line| line.trim() == "module bank.cash");
+        let library = if sources.iter().any(own) { Library::default() } else { cash::library() };
+        let report = match testing::run(&sources, &library, &wanted) {
             Ok(report) => report,
             Err(told) => {
                 anstream::eprint!("{}", render(&sources, &told, true));

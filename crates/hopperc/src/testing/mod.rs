@@ -86,13 +86,18 @@ pub struct Step {
     pub cost: Cost,
 }
 
-/// Compiles files and runs those of their tests whose names are wanted.
+/// Compiles files over the modules of a library, and runs those of their tests whose names are wanted. What the library's modules keep
+/// is empty at first, and each of their roles is the party of its name.
 ///
 /// # Errors
 /// What is wrong with the files. Tests that fail are no errors, but in the report.
-pub fn run(sources: &[SourceFile], wanted: &dyn Fn(&str) -> bool) -> Result<Report, Vec<Diagnostic>> {
-    let compiled = compile(sources, &Library::default())?;
-    let mut library = Library::default();
+pub fn run(
+    sources: &[SourceFile],
+    library: &Library,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Report, Vec<Diagnostic>> {
+    let compiled = compile(sources, library)?;
+    let mut library = library.clone();
     let mut ids = BTreeMap::new();
     for one in &compiled {
         let name = one.module.name.to_string();
