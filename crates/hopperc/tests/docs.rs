@@ -25,6 +25,13 @@ fn library() -> Library {
     library
 }
 
+/// The library's accounts, with a test of a page in place of their own.
+fn cash_and(test: &str) -> String {
+    let text = std::fs::read_to_string(root().join("crates/hopperc/lib/cash.hop")).unwrap();
+    let end = text.find("\ntest ").unwrap_or(text.len());
+    format!("{}\n{test}", &text[..end])
+}
+
 /// A fenced block: what stands after the fence, its lines, and where they stand.
 struct Block {
     mark: String,
@@ -60,11 +67,20 @@ fn check(page: &str) {
     for block in blocks(&text) {
         match block.mark.as_str() {
             "hopper" | "hopper wrong" => {
-                // A part of a contract stands for itself.
-                if !block.text.starts_with("module ") {
-                    continue;
-                }
-                let source = block.text.replace("#JAR", &format!("#{first_id}"));
+                let whole = match block.text.split_whitespace().next() {
+                    Some("module") => block.text.clone(),
+                    // A part of a contract, which the page shows without its head.
+                    Some("protocol") => format!("module part.of\nimport bank.cash (Coin, debit)\n{}", block.text),
+                    _ => {
+                        let files = [SourceFile { name: "cash.hop".to_owned(), text: cash_and(&block.text) }];
+                        let report = testing::run(&files, &Library::default(), &|_| true);
+                        let report = report.unwrap_or_else(|e| panic!("{page}: {}", render(&files, &e, false)));
+                        let told: String = report.tests.iter().map(|t| render(&files, &t.told, false)).collect();
+                        assert!(report.passed() && !report.tests.is_empty(), "{page}: {told}");
+                        continue;
+                    }
+                };
+                let source = whole.replace("#JAR", &format!("#{first_id}"));
                 let files = [SourceFile { name: "jar.hop".to_owned(), text: source }];
                 let result = compile(&files, &deployed).map(|mut all| all.remove(0));
                 let result = result.map_err(|wrong| render(&files, &wrong, false));
@@ -120,6 +136,11 @@ fn check(page: &str) {
 #[test]
 fn the_tour() {
     check("tour.md");
+}
+
+#[test]
+fn the_reference() {
+    check("reference.md");
 }
 
 #[test]
