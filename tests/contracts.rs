@@ -209,6 +209,8 @@ async fn the_tour_works_as_written() {
     let path = file.to_str().unwrap();
     expect(juno(&["contract", "fmt", "--check", path]), 0, &[]);
     expect(shell.contract("check", None, &[path]), 0, &["shop.jar ", "take: steps <= "]);
+    expect(shell.contract("cost", None, &[path]), 0, &["give: steps <= "]);
+    expect(shell.contract("doc", None, &[path]), 0, &["# shop.jar", "action take(", "take: steps <= "]);
     expect(shell.contract("deploy", Some("alice"), &[path, "--role", "keeper=bob"]), 0, &["Deployed shop.jar "]);
     let lock = std::fs::read_to_string(file.with_file_name("hopper.lock")).unwrap();
     assert!(lock.contains(&format!("\"bank.cash\" = \"{}\"", ledger::cash::id().0)), "{lock}");

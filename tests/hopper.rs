@@ -51,7 +51,8 @@ fn tests_of_contracts_pass_and_fail() {
             "not run: lines",
         ],
     );
-    expect(&["contract", "test", &escrow], 2, &["no module `bank.cash` is deployed", "nothing was run"]);
+    let dvp = escrow.replace("escrow.hop", "dvp.hop");
+    expect(&["contract", "test", &dvp], 2, &["no module `fi.multi` is deployed", "nothing was run"]);
     expect(&["contract", "test", "nowhere.hop"], 2, &["nowhere.hop: "]);
     expect(&["contract", "test", "Cargo.toml"], 2, &["expected a contract, with the ending .hop"]);
 

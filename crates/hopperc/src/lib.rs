@@ -12,12 +12,14 @@
 //! * [`prove`], [`elaborate`]: the search for proofs.
 //! * [`asm`]: the textual form of modules.
 //! * [`lsp`]: the language server for editors.
+//! * [`doc`]: pages about contracts.
 //! * [`testing`]: runs `test` blocks; coverage.
 //! * [`fuzz`]: random modules and mutants against the verifier.
 //!
 //! `lib/` has contracts.
 pub mod asm;
 pub mod diagnostic;
+pub mod doc;
 pub mod elaborate;
 pub mod front;
 pub mod fuzz;

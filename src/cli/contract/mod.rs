@@ -30,7 +30,10 @@ mod test;
 #[derive(Subcommand)]
 pub(crate) enum Contract {
     /// Compile, prove and verify modules; print what each function costs at most, touches, and rests on.
+    #[command(visible_alias = "cost")]
     Check(Check),
+    /// Print what contracts declare, ask for, promise and cost, as Markdown.
+    Doc(Check),
     /// Lay out contracts.
     Fmt(Fmt),
     /// Run the tests in contracts; print what fails, and which lines ran.
@@ -154,7 +157,8 @@ impl Contract {
             match self {
                 Contract::Test(tests) => tests.run(),
                 Contract::Repl(repl) => repl.run(),
-                Contract::Check(check) => check.run().await,
+                Contract::Check(check) => check.run(false).await,
+                Contract::Doc(check) => check.run(true).await,
                 Contract::Fmt(fmt) => fmt.run(),
                 Contract::Deploy(deploy) => deploy.run(false).await,
                 Contract::Upgrade(deploy) => deploy.run(true).await,
@@ -277,7 +281,7 @@ async fn imports(
 }
 
 impl Check {
-    async fn run(self) -> Result<ExitCode, CliError> {
+    async fn run(self, pages: bool) -> Result<ExitCode, CliError> {
         let files = source::read(&self.files)?;
         // Without a cluster what it imports beside `bank.cash` cannot be looked up; then that is what it says.
         let file = self.client.read();
@@ -287,7 +291,17 @@ impl Check {
         };
         let nodes = nodes.as_ref().map(|(http, membership)| (http, membership));
         let (library, _) = imports(&files, self.update, nodes).await?;
-        for built in source::build(&files, &library, style::is_watched())? {
+        let all = source::build(&files, &library, style::is_watched())?;
+        if pages {
+            for file in &files {
+                let module =
+                    |b: &&source::Built| file.text.lines().any(|l| l.trim() == format!("module {}", b.module.name));
+                let costs = all.iter().find(module).map(|b| b.costs.as_slice()).unwrap_or_default();
+                print!("{}", hopperc::doc::page(file, costs));
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        for built in all {
             println!("{} {}", built.module.name, built.module.id().0);
             built.costs.iter().filter(|c| c.kind != FunctionKind::Private).for_each(|cost| println!("  {cost}"));
         }

@@ -148,7 +148,7 @@ pub(super) fn state(at: &Node, name: &Token) -> Option<Declaration> {
 }
 
 /// The comment that stands right above a declaration, without the dashes.
-pub(super) fn comment(node: &Node) -> String {
+pub(crate) fn comment(node: &Node) -> String {
     let mut lines = Vec::new();
     // Signals share an item.
     let node = if node.kind() == K::Signal { node.parent() } else { Some(node.clone()) };

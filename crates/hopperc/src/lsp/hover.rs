@@ -158,7 +158,7 @@ fn noun(kind: Kind) -> &'static str {
 }
 
 /// A declaration as its author laid it out.
-fn text(node: &Node) -> String {
+pub(crate) fn text(node: &Node) -> String {
     until(node, None)
 }
 
@@ -171,7 +171,7 @@ fn until(node: &Node, end: Option<usize>) -> String {
 }
 
 /// A function without its body: what it takes, gives, asks for and promises.
-fn signature(node: &Node) -> String {
+pub(crate) fn signature(node: &Node) -> String {
     let eq = ast::token(node, K::Eq).map(|t| ast::token_span(&t).start);
     until(node, eq)
 }

@@ -29,7 +29,9 @@ use std::io;
 use hopper::library::Library;
 use lsp_server::Connection;
 
+pub(crate) use declarations::comment;
 pub use documents::{Disk, Files};
+pub(crate) use hover::{signature, text};
 pub use server::Server;
 
 /// Serves a client until it says `exit` or is gone. True if it took its leave in order, with `shutdown` and then `exit`.
