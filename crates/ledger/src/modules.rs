@@ -144,10 +144,9 @@ impl Code {
                     return Err(format!("the row of module {} holds another one", id.0.short()));
                 }
             }
-            if row.status == Status::Sealed {
-                code.seal(*id);
-            }
         }
+        // Only now: sealing stops those that import a module, and they come after it.
+        rows.iter().filter(|(_, row)| row.status == Status::Sealed).for_each(|(id, _)| code.seal(*id));
         Ok(code)
     }
 
@@ -175,6 +174,7 @@ impl Code {
     /// Forgets the newest version of a lineage, which nothing imports yet. Its types stay: they do no harm.
     pub(crate) fn take_back(&mut self, id: &ModuleId) {
         let Some(unit) = self.library.units.remove(id) else { return };
+        self.stopped.remove(id);
         match unit.module.replaces {
             Some(old) => self.library.heads.insert(unit.lineage, old),
             None => self.library.heads.remove(&unit.lineage),

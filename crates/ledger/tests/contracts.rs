@@ -336,6 +336,26 @@ fn what_imports_a_sealed_module_stops() {
     bank.refused("a", &[1], deploy, Code::NotInForce);
 }
 
+/// Who applies diffs comes to the code that whoever executed the commands has, with all that is stopped.
+#[test]
+fn what_is_stopped_follows_from_the_rows() {
+    let mut bank = Bank::new();
+    let (_, deployment) = second(&bank);
+    bank.applied("a", &[1], Request::Upgrade(deployment));
+    let v2 = bank.bench.ledger.state().code().head(&Lineage(bank.module.id().0)).unwrap().id;
+    let before = bank.bench.ledger.state().clone();
+    let seal = Request::Seal { module: cash::id(), status: Status::Sealed };
+    let sealed = bank.applied("admin", &[ADMIN_KEY, TREASURY_KEY], seal);
+    let mut follower = before;
+    follower.apply(&sealed.diff).unwrap();
+    assert!(follower.code().is_stopped(&bank.module.id()), "it imports what was sealed");
+    assert_eq!(follower.code(), bank.bench.ledger.state().code());
+    // An announced version that imports what was sealed, and is taken back, leaves nothing behind.
+    let back = bank.applied("a", &[1], Request::Seal { module: v2, status: Status::Sealed });
+    follower.apply(&back.diff).unwrap();
+    assert_eq!(follower.code(), bank.bench.ledger.state().code());
+}
+
 #[test]
 fn keys_rotate_and_everything_stays_with_the_party() {
     let mut bank = Bank::new();
