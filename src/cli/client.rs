@@ -1,6 +1,5 @@
 //! `juno client`: the REPL.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
@@ -9,16 +8,16 @@ use std::process::ExitCode;
 use clap::Args;
 use client::load::Shape;
 use ledger::{Classic, Operation, classic};
-use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{CompletionType, Config, Context, Editor, Helper, highlight::Highlighter, hint::Hinter};
+use rustyline::{CompletionType, Config, Editor};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use wire::NodeId;
 
 use super::line::{HELP, Line, WORDS, parse};
 use super::query::{Trust, ask, read};
+use super::words::Words;
 use super::{CliError, ClientArgs, Connection, REFUSED, answer, load, runtime, status, style};
 
 /// Lines of history kept.
@@ -100,7 +99,7 @@ impl Repl {
         println!("Cluster {}. `help` explains, `quit` ends.", self.connection.file.genesis.name);
         self.learn_names();
         loop {
-            editor.set_helper(Some(Words(self.names.clone())));
+            editor.set_helper(Some(Words { names: self.names.clone(), complete }));
             let plain = match self.cosigners.as_slice() {
                 [] => format!("hopper {}>> ", self.party),
                 with => format!("hopper {}+{}>> ", self.party, with.join("+")),
@@ -229,28 +228,6 @@ fn print_result(text: &str) {
 /// Where the history is kept.
 fn history_file() -> Option<PathBuf> {
     Some(PathBuf::from(std::env::var_os("HOME")?).join(".juno_history"))
-}
-
-/// Completes words, and names within them.
-struct Words(BTreeSet<String>);
-
-impl Helper for Words {}
-impl Highlighter for Words {
-    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        Cow::Owned(style::paint(style::FAINT, hint))
-    }
-}
-impl Hinter for Words {
-    type Hint = String;
-}
-impl rustyline::validate::Validator for Words {}
-
-impl Completer for Words {
-    type Candidate = String;
-
-    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(complete(&self.0, &line[..pos]))
-    }
 }
 
 /// Where the word to complete starts, and what it could be.

@@ -35,6 +35,7 @@ mod style;
 mod submit;
 mod twins;
 pub mod verify;
+mod words;
 
 pub use connection::Connection;
 
@@ -133,6 +134,22 @@ impl ClientArgs {
     fn read(&self) -> Result<ClientFile, ConfigError> {
         ClientFile::read(&self.config)
     }
+}
+
+/// Who signs.
+#[derive(Args)]
+pub(crate) struct SignArgs {
+    /// In whose name; the default identity of the client's configuration unless given.
+    #[arg(long = "as", value_name = "PARTY")]
+    party: Option<String>,
+    /// Another party that signs too; may be given several times.
+    #[arg(long, value_name = "PARTY")]
+    cosign: Vec<String>,
+    /// Print one JSON object per command.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 /// Where the passphrase of an encrypted key comes from.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use ledger::{Classic, Operation, classic};
 
-use super::{CliError, ClientArgs, Connection, REFUSED, answer, runtime};
+use super::{CliError, Connection, REFUSED, SignArgs, answer, runtime};
 
 /// Diffs are shown for so many commands at once, at most.
 const DIFFS_MAX: usize = 20;
@@ -17,17 +17,8 @@ pub(crate) struct Submit {
     /// Commands such as 'transfer(A->B, 10%1)'; `-` reads one per line from standard input.
     #[arg(required = true, value_name = "COMMAND")]
     commands: Vec<String>,
-    /// In whose name; the default identity of the client's configuration unless given.
-    #[arg(long = "as", value_name = "PARTY")]
-    party: Option<String>,
-    /// Another party that signs too; may be given several times.
-    #[arg(long, value_name = "PARTY")]
-    cosign: Vec<String>,
-    /// Print one JSON object per command.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    client: ClientArgs,
+    sign: SignArgs,
 }
 
 impl Submit {
@@ -38,14 +29,14 @@ impl Submit {
     }
 
     async fn submit(self, texts: &[String], operations: &[Operation]) -> Result<ExitCode, CliError> {
-        let mut connection = Connection::open(self.client.read()?, self.client.passphrase.source()).await?;
-        let sign = |o: &Operation| connection.sign(self.party.as_deref(), &self.cosign, o.to_payload());
+        let mut connection = Connection::open(self.sign.client.read()?, self.sign.client.passphrase.source()).await?;
+        let sign = |o: &Operation| connection.sign(self.sign.party.as_deref(), &self.sign.cosign, o.to_payload());
         let commands = operations.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
         let results = connection.execute(&commands).await?;
         for ((text, operation), done) in texts.iter().zip(operations).zip(&results) {
             let wanted = results.len() <= DIFFS_MAX && answer::is_applied(done);
             let diff = if wanted { connection.diff(done).await } else { None };
-            if self.json {
+            if self.sign.json {
                 println!("{}", answer::to_json(text, done, diff.as_ref()));
             } else {
                 anstream::println!("{}", answer::describe(operation, done, diff.as_ref()));

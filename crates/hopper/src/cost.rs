@@ -63,6 +63,11 @@ impl Cost {
         sum
     }
 
+    /// The smaller of both in each dimension.
+    pub fn min(self, other: Cost) -> Cost {
+        Cost(std::array::from_fn(|n| self.0[n].min(other.0[n])))
+    }
+
     /// True if no dimension is above that of `limit`.
     pub fn within(&self, limit: &Cost) -> bool {
         self.0.iter().zip(limit.0).all(|(a, b)| *a <= b)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cost::Charge;
-use crate::ir::{Lineage, Module, ModuleId};
+use crate::ir::{Label, Lineage, Module, ModuleId};
 use crate::types::{Nominal, Ty, Universe};
 use crate::value::Value;
 
@@ -101,6 +101,14 @@ impl Unit {
             0 => Some(self),
             n => self.imports.get(usize::from(n) - 1),
         }
+    }
+
+    /// The table of this number, with its name; instances of protocol `n` are in [`INSTANCES`]` + n`.
+    pub fn table(&self, number: u16) -> Option<(&TableInfo, &Label)> {
+        Some(match number.checked_sub(INSTANCES).map(usize::from) {
+            None => (self.tables.get(usize::from(number))?, &self.module.tables.get(usize::from(number))?.name),
+            Some(n) => (self.protocols.get(n)?, &self.module.protocols.get(n)?.name),
+        })
     }
 }
 

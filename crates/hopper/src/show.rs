@@ -7,7 +7,7 @@ use wire::Reader;
 use crate::abort::Abort;
 use crate::diff::{Bytes, Change, Diff};
 use crate::ir::{Label, Lineage, Signal};
-use crate::library::{INSTANCES, Library, TableInfo, Unit};
+use crate::library::{Library, TableInfo, Unit};
 use crate::state::RowKey;
 use crate::types::{Kind, Shape, Ty, Universe};
 use crate::value::{self, Value};
@@ -56,10 +56,8 @@ pub fn abort_text(library: &Library, abort: &Abort) -> String {
 /// A table or the instances of a protocol, with its name.
 pub fn table<'l>(library: &'l Library, lineage: &Lineage, table: u16) -> Option<(&'l Unit, &'l TableInfo, &'l Label)> {
     let unit = library.heads.get(lineage).and_then(|id| library.units.get(id))?;
-    Some(match table.checked_sub(INSTANCES) {
-        None => (unit, unit.tables.get(usize::from(table))?, &unit.module.tables.get(usize::from(table))?.name),
-        Some(n) => (unit, unit.protocols.get(usize::from(n))?, &unit.module.protocols.get(usize::from(n))?.name),
-    })
+    let (info, name) = unit.table(table)?;
+    Some((unit, info, name))
 }
 
 /// A field of a row that is another after a command.

@@ -337,20 +337,26 @@ pub fn from_bytes(universe: &Universe, ty: Ty, bytes: &[u8]) -> Result<Value, De
     Ok(value)
 }
 
-/// The length of a value's canonical bytes.
-pub fn size(universe: &Universe, ty: Ty, value: &Value) -> u64 {
+/// The length of a value's canonical bytes if it is at most `max`, or some number above. It stops there: values share
+/// their parts, so a small one may have very many bytes.
+pub fn size_up_to(universe: &Universe, ty: Ty, value: &Value, max: u64) -> u64 {
     let info = universe.info(ty);
     if info.fixed {
         return info.bytes_max;
     }
-    let mut sum = 0;
-    let mut todo = vec![value];
-    // Fixed-width parts inside are not worth a lookup of their types here: they are few or were told by `fixed` above.
-    let mut types = vec![ty];
-    while let (Some(value), Some(ty)) = (todo.pop(), types.pop()) {
+    match value {
+        // The usual ones at once.
+        Value::Text(t) => return 4 + t.len() as u64,
+        Value::Bytes(b) => return 4 + b.len() as u64,
+        Value::Party(name) => return 4 + name.as_str().len() as u64,
+        _ => {}
+    }
+    let mut sum: u64 = 0;
+    let mut todo = vec![(ty, value)];
+    while let Some((ty, value)) = todo.pop() {
         let info = universe.info(ty);
         if info.fixed {
-            sum += info.bytes_max;
+            sum = sum.saturating_add(info.bytes_max);
             continue;
         }
         match (&info.kind, value) {
@@ -359,44 +365,39 @@ pub fn size(universe: &Universe, ty: Ty, value: &Value) -> u64 {
             (Kind::Party, Value::Party(name)) => sum += 4 + name.as_str().len() as u64,
             (Kind::Option(of), Value::Variant(_, fields)) => {
                 sum += 1;
-                for field in fields.iter() {
-                    todo.push(field);
-                    types.push(*of);
-                }
+                todo.extend(fields.iter().map(|v| (*of, v)));
             }
             (Kind::Enum(_, _, variants), Value::Variant(variant, fields)) => {
                 sum += 2;
-                for (shape, field) in variants[usize::from(*variant)].fields.iter().zip(fields.iter()) {
-                    todo.push(field);
-                    types.push(shape.1);
-                }
+                todo.extend(variants[usize::from(*variant)].fields.iter().map(|f| f.1).zip(fields.iter()));
             }
             (Kind::List(of, _), Value::List(items)) => {
-                sum += 4;
                 let each = universe.info(*of);
+                sum += 4;
                 if each.fixed {
-                    sum += each.bytes_max * items.len() as u64;
+                    sum = sum.saturating_add(each.bytes_max.saturating_mul(items.len() as u64));
+                } else if sum.saturating_add(items.len() as u64) > max {
+                    // Each has a byte at least.
+                    return sum + items.len() as u64;
                 } else {
-                    todo.extend(items.iter());
-                    types.extend(items.iter().map(|_| *of));
+                    todo.extend(items.iter().map(|v| (*of, v)));
                 }
             }
             (Kind::Map(key, of, _), Value::Map(entries)) => {
                 sum += 4;
                 for (k, v) in entries.iter() {
-                    todo.extend([k, v]);
-                    types.extend([*key, *of]);
+                    todo.push((*key, k));
+                    todo.push((*of, v));
                 }
             }
-            (Kind::Tuple(items), Value::Fields(fields)) => {
-                todo.extend(fields.iter());
-                types.extend(items.iter());
-            }
+            (Kind::Tuple(types), Value::Fields(fields)) => todo.extend(types.iter().copied().zip(fields.iter())),
             (Kind::Record(_, shape) | Kind::Asset { shape, .. }, Value::Fields(fields)) => {
-                todo.extend(fields.iter());
-                types.extend(shape.fields.iter().map(|f| f.1));
+                todo.extend(shape.fields.iter().map(|f| f.1).zip(fields.iter()));
             }
-            (kind, value) => panic!("{value:?} is no value of {kind:?}"),
+            (kind, value) => unreachable!("{value:?} is no value of {kind:?}"),
+        }
+        if sum > max {
+            return sum;
         }
     }
     sum
@@ -415,7 +416,7 @@ mod tests {
     fn there_and_back(universe: &Universe, ty: Ty, value: &Value) -> Vec<u8> {
         let bytes = to_bytes(universe, ty, value);
         assert_eq!(from_bytes(universe, ty, &bytes).as_ref(), Ok(value));
-        assert_eq!(size(universe, ty, value), bytes.len() as u64, "{value:?}");
+        assert_eq!(size_up_to(universe, ty, value, u64::MAX), bytes.len() as u64, "{value:?}");
         bytes
     }
 

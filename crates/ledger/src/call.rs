@@ -12,7 +12,7 @@ use hopper::state::{Rows, Write as RowWrite};
 use hopper::types::Nominal;
 use hopper::value::{self, Value};
 use wire::limits::RESULT_BYTES_MAX;
-use wire::{CommandId, Encode, Name, PublicKey, Time};
+use wire::{CommandId, DecodeError, Encode, Name, PublicKey, Time};
 
 use crate::amount::Amount;
 use crate::cash;
@@ -54,8 +54,12 @@ fn action_name(unit: &Unit, function: u16) -> String {
 
 /// What can be checked of a call without running it.
 ///
-/// `view` says that a view is called, which no command can.
-pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Result<Prepared, Refusal> {
+/// The command has so many signers. `view` says that a view is called, which no command can.
+pub(crate) fn prepare(state: &State, call: &Call, time: Time, signers: usize, view: bool) -> Result<Prepared, Refusal> {
+    if call.scopes.last().is_some_and(|s| usize::from(s.signer) >= signers) {
+        let why = "a scope names a signer that the command does not have";
+        return Err(Refusal::PayloadUndecodable(DecodeError::Invalid { what: "scopes", why }));
+    }
     let code = state.code();
     let (Some(unit), Some(row)) = (code.unit(&call.module), state.modules().get(&call.module)) else {
         return Err(Refusal::UnknownModule(call.module));
@@ -76,11 +80,9 @@ pub(crate) fn prepare(state: &State, call: &Call, time: Time, view: bool) -> Res
     let info = &unit.functions[usize::from(call.function)];
     let args = read_arguments(&code.library().universe, info, &call.args)
         .map_err(|why| Refusal::ArgumentsUndecodable { action: action_name(unit, call.function), why })?;
-    let mut bound = bound(unit, call.function, &args);
-    if let Some(limit) = &call.limit {
-        // The meter stops it there.
-        bound.0.iter_mut().zip(limit.0).for_each(|(a, b)| *a = b.min(*a));
-    }
+    let bound = bound(unit, call.function, &args);
+    // The meter stops it at the limit.
+    let bound = call.limit.map_or(bound, |most| most.min(bound));
     if let Some((what, bound, most)) = above(&bound, &COMMAND_COST_MAX) {
         return Err(Refusal::CostTooHigh { action: action_name(unit, call.function), what, bound, most });
     }
@@ -163,10 +165,6 @@ pub(crate) fn run(
         scopes: Scopes::of(&call.scopes, context.signers, &unit.lineage, &function.name, &args),
         everybody: context.everybody,
     };
-    let mut limit = COMMAND_COST_MAX;
-    if let Some(most) = &call.limit {
-        limit.0.iter_mut().zip(most.0).for_each(|(a, b)| *a = b.min(*a));
-    }
     let universe = &state.code().library().universe;
     let outcome = eval::run(eval::Call {
         unit: &unit,
@@ -175,7 +173,7 @@ pub(crate) fn run(
         universe,
         rows: contract_rows,
         world: &world,
-        limit,
+        limit: call.limit.map_or(COMMAND_COST_MAX, |most| most.min(COMMAND_COST_MAX)),
     });
     let (cost, diff, rows) = (outcome.cost, outcome.diff, outcome.writes);
     let value = match outcome.result {

@@ -29,7 +29,7 @@
 use hopper::cost::{Cost, dimension};
 use wire::limits::{EXPIRY_AHEAD_MS_MAX, SEQUENCE_WINDOW};
 use wire::merkle::{self, Frontier};
-use wire::{DecodeError, Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
+use wire::{Encode, Genesis, Hash, Height, Index, Outcome, Receipt, Time, VerifiedCommand};
 
 pub use crate::call::COMMAND_COST_MAX;
 use crate::call::{self, Context, Effect, Failure, Prepared};
@@ -398,12 +398,7 @@ impl Ledger {
                 };
                 let planned = match &request {
                     Request::Call(call) | Request::Note { then: Some(call), .. } => {
-                        if call.scopes.last().is_some_and(|s| usize::from(s.signer) >= command.signers.len()) {
-                            let why = "a scope names a signer that the command does not have";
-                            let error = DecodeError::Invalid { what: "scopes", why };
-                            return Standing::Final(Refusal::PayloadUndecodable(error));
-                        }
-                        match call::prepare(&self.state, call, time, false) {
+                        match call::prepare(&self.state, call, time, command.signers.len(), false) {
                             Ok(prepared) => Planned::Call(prepared),
                             Err(refusal) => return Standing::Final(refusal),
                         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hopper::ir::{Label, Lineage, Module, ModuleId, Proofs, Upgrade};
-use hopper::library::{INSTANCES, Library, Unit};
+use hopper::library::{Library, Unit};
 use hopper::types::Ty;
 use hopper::verify::{self, Reject};
 use wire::codec::encode_bytes;
@@ -203,11 +203,6 @@ impl Code {
 
     /// The type of the rows of a table.
     pub fn row_type(&self, lineage: &Lineage, table: u16) -> Option<Ty> {
-        let head = self.head(lineage)?;
-        let info = match table.checked_sub(INSTANCES) {
-            Some(protocol) => head.protocols.get(usize::from(protocol))?,
-            None => head.tables.get(usize::from(table))?,
-        };
-        Some(info.row)
+        Some(self.head(lineage)?.table(table)?.0.row)
     }
 }

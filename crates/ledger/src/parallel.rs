@@ -124,10 +124,7 @@ fn one(state: &State, time: Time, everybody: bool, command: &VerifiedCommand) ->
     }
     let request = Request::from_payload(&command.payload).ok()?;
     let Request::Call(call) = &request else { return None };
-    if call.scopes.last().is_some_and(|s| usize::from(s.signer) >= command.signers.len()) {
-        return None;
-    }
-    let prepared = call::prepare(state, call, time, false).ok()?;
+    let prepared = call::prepare(state, call, time, command.signers.len(), false).ok()?;
     let watched = Watched { rows: state.contract_rows(), seen: RefCell::default() };
     let context = Context { party: &command.party, signers: &command.signers, command: command.id(), time, everybody };
     let (result, cost) = call::run(state, &watched, call, prepared.clone(), &context);

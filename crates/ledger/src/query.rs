@@ -237,7 +237,7 @@ impl Ledger {
             time,
             everybody: signers.is_none(),
         };
-        let prepared = match call::prepare(state, call, time, kind == Some(FunctionKind::View)) {
+        let prepared = match call::prepare(state, call, time, context.signers.len(), kind == Some(FunctionKind::View)) {
             Ok(prepared) => prepared,
             Err(refusal) => return nothing(refusal.outcome(), Vec::new(), Cost::ZERO),
         };

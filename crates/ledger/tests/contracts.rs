@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{ADMIN_KEY, Bench, TREASURY_KEY, block, command, key, name, operation};
+use common::{ADMIN_KEY, Bench, TREASURY_KEY, assembled, block, command, key, name, operation};
 use hopper::cost::Cost;
 use hopper::ir::{Label, Lineage, Module, ModuleId};
-use hopper::library::Library;
-use hopperc::{asm, elaborate};
+use hopperc::asm;
 use ledger::request::{Call, Deployment, Most, Permit, Request, Scope, Status};
 use ledger::{Answer, Code, Operation, Query, cash};
 use wire::{Encode, Guard};
@@ -72,16 +71,6 @@ view held(owner: Party) -> Option<Nat96>
 }
 ";
 
-fn assembled(ledger: &ledger::Ledger, text: &str) -> (Module, Deployment) {
-    let text = text.replace("CASH", &cash::id().0.to_string());
-    let library: Library = ledger.state().code().library().clone();
-    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
-    let module = asm::assemble_with(&text, &known).unwrap_or_else(|e| panic!("{e}"));
-    let proofs = elaborate::elaborate(&library, &module).unwrap_or_else(|e| panic!("{e}"));
-    let deployment = Deployment { module: module.to_bytes(), proofs: proofs.to_bytes(), roles: Vec::new() };
-    (module, deployment)
-}
-
 /// A bench with module savings: `a` is its guardian, `b` its teller.
 struct Bank {
     bench: Bench,
@@ -92,7 +81,7 @@ struct Bank {
 impl Bank {
     fn new() -> Bank {
         let bench = Bench::new();
-        let (module, deployment) = assembled(&bench.ledger, BANK);
+        let (module, deployment) = assembled(&bench.library(), BANK);
         let mut bank = Bank { bench, sequence: 1000, module };
         let roles = vec![name("a"), name("b")];
         bank.applied("c", &[3, 4], Request::Deploy(Deployment { roles, ..deployment }));
@@ -209,12 +198,12 @@ fn calls_that_cannot_be_are_refused_with_the_place() {
 #[test]
 fn modules_are_deployed_once_with_their_roles_and_judged() {
     let mut bank = Bank::new();
-    let (_, deployment) = assembled(&Bench::new().ledger, BANK);
+    let (_, deployment) = assembled(&Bench::new().library(), BANK);
     let deploy = |roles: &[&str], deployment: &Deployment| {
         Request::Deploy(Deployment { roles: roles.iter().map(|n| name(n)).collect(), ..deployment.clone() })
     };
     bank.refused("a", &[1], deploy(&["a", "b"], &deployment), Code::ModuleExists);
-    let (_, other) = assembled(&bank.bench.ledger, &BANK.replace("savings", "other"));
+    let (_, other) = assembled(&bank.bench.library(), &BANK.replace("savings", "other"));
     let why = bank.refused("a", &[1], deploy(&["a"], &other), Code::RolesRefused);
     assert_eq!(why, "the module needs a party for each of 2 new roles (guardian, teller), the command names 1");
     bank.refused("a", &[1], deploy(&["a", "nobody"], &other), Code::RolesRefused);
@@ -261,7 +250,7 @@ action hello(p: Party) -> Unit
   yield u
 }
 ";
-    assembled(&bank.bench.ledger, &(text + more))
+    assembled(&bank.bench.library(), &(text + more))
 }
 
 #[test]
@@ -331,7 +320,7 @@ fn what_imports_a_sealed_module_stops() {
     bank.applied("a", &[1], Request::Call(bank.call("save", &[&"a", &"A", &5u128])));
     bank.applied("admin", &[ADMIN_KEY, TREASURY_KEY], seal(Status::Sealed));
     bank.refused("a", &[1], Request::Call(bank.call("save", &[&"a", &"A", &5u128])), Code::NotInForce);
-    let (_, other) = assembled(&bank.bench.ledger, &BANK.replace("savings", "other"));
+    let (_, other) = assembled(&bank.bench.library(), &BANK.replace("savings", "other"));
     let deploy = Request::Deploy(Deployment { roles: vec![name("a"), name("b")], ..other });
     bank.refused("a", &[1], deploy, Code::NotInForce);
 }
@@ -449,7 +438,7 @@ action both(owner: Party, account: Party, to: Party, n: Nat96) -> Unit
   yield u
 }
 ";
-    let (module, deployment) = assembled(&bank.bench.ledger, twice);
+    let (module, deployment) = assembled(&bank.bench.library(), twice);
     bank.applied("c", &[3, 4], Request::Deploy(deployment));
     bank.module = module;
     let request = |bank: &Bank, most: u128| {

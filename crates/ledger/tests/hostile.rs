@@ -4,21 +4,13 @@ mod common;
 
 use std::time::Instant;
 
-use common::{ADMIN_KEY, Bench, block, command, key, name, operation};
+use common::{ADMIN_KEY, Bench, assembled, block, command, key, name, operation};
 use hopper::ir::{Label, Lineage, Module, ModuleId};
 use hopper::library::Library;
-use hopperc::{asm, elaborate};
+use hopperc::asm;
 use ledger::request::{Call, Deployment, Most, Permit, Request, Scope, Status};
 use ledger::{Code, Operation, cash};
 use wire::{Encode, Guard};
-
-fn assembled(library: &Library, text: &str) -> (Module, Deployment) {
-    let text = text.replace("CASH", &cash::id().0.to_string());
-    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
-    let module = asm::assemble_with(&text, &known).unwrap_or_else(|e| panic!("{e}"));
-    let proofs = elaborate::elaborate(library, &module).unwrap_or_else(|e| panic!("{e}"));
-    (module.clone(), Deployment { module: module.to_bytes(), proofs: proofs.to_bytes(), roles: Vec::new() })
-}
 
 struct B {
     bench: Bench,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{ADMIN_KEY, Bench, TREASURY_KEY, block, command, name};
 use hopper::ir::FunctionKind;
-use hopper::library::{INSTANCES, Library, Unit};
+use hopper::library::{Library, Unit};
 use hopper::types::{Kind, Nominal, Ty, Universe};
 use hopper::value::{self, Value};
 use hopperc::diagnostic::{SourceFile, render};
@@ -108,10 +108,7 @@ fn assets(ledger: &ledger::Ledger) -> BTreeMap<Nominal, u128> {
     let mut all = BTreeMap::new();
     for (key, row) in ledger.state().contract_rows().iter() {
         let unit = &library.units[&library.heads[&key.lineage]];
-        let info = match key.table.checked_sub(INSTANCES) {
-            None => &unit.tables[usize::from(key.table)],
-            Some(n) => &unit.protocols[usize::from(n)],
-        };
+        let (info, _) = unit.table(key.table).unwrap();
         count(&library.universe, info.row, &row.value, &mut all);
     }
     all.retain(|_, n| *n > 0);

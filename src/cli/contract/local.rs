@@ -20,7 +20,7 @@ use wire::{
     Time, Voter,
 };
 
-use super::cost_text;
+use super::{call_of, cost_text};
 use crate::cli::CliError;
 
 /// When the ledger begins: 2026-01-01.
@@ -327,27 +327,18 @@ impl Local {
                 return Err(CliError::new(format!("which one: {}?", names.join(", "))));
             }
         };
-        let (function, info) = (&unit.module.functions[at], &unit.functions[at]);
-        let args = split(args);
-        if args.len() != info.params.len() {
-            let params: Vec<&str> = function.params.iter().map(|p| p.name.as_str()).collect();
-            let why = format!("{path} takes {} ({}), {} are given", params.len(), params.join(", "), args.len());
-            return Err(CliError::new(why));
-        }
+        let info = &unit.functions[at];
         let universe = &self.library().universe;
-        let mut bytes = Vec::new();
-        for ((param, ty), text) in function.params.iter().zip(&info.params).zip(args) {
-            let text = match (universe.kind(*ty), &self.it) {
+        let texts: Vec<String> = split(args)
+            .into_iter()
+            .enumerate()
+            .map(|(n, text)| match (info.params.get(n).map(|ty| universe.kind(*ty)), &self.it) {
                 (_, Some(it)) if text == "it" => it.clone(),
-                (Kind::Time, _) => time_text(&text, self.ledger.time().0),
+                (Some(Kind::Time), _) => time_text(&text, self.ledger.time().0),
                 _ => text,
-            };
-            let read = hopperc::literal::read(universe, *ty, &text);
-            let read = read.map_err(|e| CliError::new(format!("argument {}: {e}", param.name)))?;
-            value::encode(universe, *ty, &read, &mut bytes);
-        }
-        let function = u16::try_from(at).map_err(|_| CliError::new("too many functions"))?;
-        Ok(Call { module: unit.id, function, args: bytes, limit: None, scopes: Vec::new() })
+            })
+            .collect();
+        call_of(universe, unit, at, path, &texts)
     }
 
     fn result(&self, call: &Call, bytes: &[u8]) -> Option<String> {

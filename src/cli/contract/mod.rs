@@ -8,6 +8,7 @@ use client::{Done, Verdict};
 use hopper::cost::Cost;
 use hopper::ir::{FunctionKind, ModuleId};
 use hopper::library::{Library, Unit};
+use hopper::types::Universe;
 use hopper::value;
 use hopperc::diagnostic::SourceFile;
 use ledger::request::{Call, Deployment, Request, Status};
@@ -16,7 +17,9 @@ use serde_json::{Value, json};
 use wire::hash::{decode_hex_bytes, encode_hex};
 use wire::{Decode, Encode, Name};
 
-use super::{CliError, ClientArgs, Connection, REFUSED, answer, diff, runtime, style};
+use crate::node::http::cost_json;
+
+use super::{CliError, ClientArgs, Connection, REFUSED, SignArgs, answer, diff, runtime, style};
 
 mod local;
 mod lock;
@@ -135,22 +138,6 @@ pub(crate) struct Show {
     client: ClientArgs,
 }
 
-/// Who signs.
-#[derive(Args)]
-struct SignArgs {
-    /// In whose name; the default identity of the client's configuration unless given.
-    #[arg(long = "as", value_name = "PARTY")]
-    party: Option<String>,
-    /// Another party that signs too; may be given several times.
-    #[arg(long, value_name = "PARTY")]
-    cosign: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-}
-
 impl Contract {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
         runtime()?.block_on(async {
@@ -195,7 +182,7 @@ impl SignArgs {
             let mut value = answer::to_json(text, &done, diff.as_ref());
             if let Verdict::Accepted(receipt) = &done.verdict {
                 value["result"] = encode_hex(&receipt.result).into();
-                value["cost"] = cost_json(&Cost(receipt.cost));
+                value["cost"] = cost_json(&receipt.cost);
             }
             println!("{value}");
         } else {
@@ -203,14 +190,6 @@ impl SignArgs {
         }
         Ok(if answer::is_applied(&done) { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
     }
-}
-
-fn cost_json(cost: &Cost) -> Value {
-    let [steps, reads, read_bytes, writes, write_bytes, crypto] = cost.0;
-    json!({
-        "steps": steps, "reads": reads, "read_bytes": read_bytes, "writes": writes, "write_bytes": write_bytes,
-        "crypto": crypto,
-    })
 }
 
 fn cost_text(cost: &Cost) -> String {
@@ -252,9 +231,9 @@ async fn imports(
     let Some(first) = files.first() else { return Ok(Default::default()) };
     let mut lock = lock::Lock::beside(std::path::Path::new(&first.name))?;
     let mut ids: Vec<ModuleId> = files.iter().flat_map(|f| source::mentioned(&f.text)).collect();
-    for name in files.iter().flat_map(|f| source::imported(&f.text)) {
-        let among_files = |f: &SourceFile| f.text.lines().any(|l| l.trim() == format!("module {name}"));
-        if files.iter().any(among_files) {
+    let headings: Vec<_> = files.iter().map(source::heading_of).collect();
+    for name in headings.iter().flat_map(|h| h.imports.clone()) {
+        if headings.iter().any(|h| h.name == name) {
             continue;
         }
         let id = match (lock.get(&name).filter(|_| !update), nodes) {
@@ -294,8 +273,8 @@ impl Check {
         let all = source::build(&files, &library, style::is_watched())?;
         if pages {
             for file in &files {
-                let module =
-                    |b: &&source::Built| file.text.lines().any(|l| l.trim() == format!("module {}", b.module.name));
+                let name = source::heading_of(file).name;
+                let module = |b: &&source::Built| b.module.name.as_str() == name;
                 let costs = all.iter().find(module).map(|b| b.costs.as_slice()).unwrap_or_default();
                 print!("{}", hopperc::doc::page(file, costs));
             }
@@ -391,6 +370,33 @@ impl Seal {
     }
 }
 
+/// The call of a function, which people call by this name, with arguments as they write them.
+///
+/// # Errors
+/// Which argument is wrong, and what it should be.
+pub(crate) fn call_of(
+    universe: &Universe,
+    unit: &Unit,
+    place: usize,
+    name: &str,
+    texts: &[impl AsRef<str>],
+) -> Result<Call, CliError> {
+    let (function, info) = (&unit.module.functions[place], &unit.functions[place]);
+    if function.params.len() != texts.len() {
+        let params: Vec<&str> = function.params.iter().map(|p| p.name.as_str()).collect();
+        let why = format!("{name} takes {} ({}), {} are given", params.len(), params.join(", "), texts.len());
+        return Err(CliError::new(why));
+    }
+    let mut args = Vec::new();
+    for ((param, ty), text) in function.params.iter().zip(&info.params).zip(texts) {
+        let value = hopperc::literal::read(universe, *ty, text.as_ref())
+            .map_err(|e| CliError::new(format!("argument {}: {e}", param.name)))?;
+        value::encode(universe, *ty, &value, &mut args);
+    }
+    let function = u16::try_from(place).map_err(|_| CliError::new("too many functions"))?;
+    Ok(Call { module: unit.id, function, args, limit: None, scopes: Vec::new() })
+}
+
 /// A call as the ledger takes it.
 struct Ready {
     library: Library,
@@ -421,32 +427,13 @@ impl CallArgs {
                 format!("{} has no action or view {}; it has {}", unit.module.name, self.function, names.join(", "));
             return Err(CliError::new(why));
         };
-        let (function, info) = (&unit.module.functions[place], &unit.functions[place]);
-        if function.params.len() != self.args.len() {
-            let params: Vec<&str> = function.params.iter().map(|p| p.name.as_str()).collect();
-            let why = format!(
-                "{} takes {} ({}), {} are given",
-                self.function,
-                params.len(),
-                params.join(", "),
-                self.args.len()
-            );
-            return Err(CliError::new(why));
-        }
-        let mut args = Vec::new();
-        for ((param, ty), text) in function.params.iter().zip(&info.params).zip(&self.args) {
-            let value = hopperc::literal::read(&library.universe, *ty, text)
-                .map_err(|e| CliError::new(format!("argument {}: {e}", param.name)))?;
-            value::encode(&library.universe, *ty, &value, &mut args);
-        }
         let limit = self.steps.map(|steps| {
             let mut most = Cost([u64::MAX; 6]);
             most.0[hopper::cost::dimension::STEPS] = steps;
             most
         });
-        let function = u16::try_from(place).map_err(|_| CliError::new("too many functions"))?;
-        let call = Call { module: unit.id, function, args, limit, scopes: Vec::new() };
-        Ok(Ready { library, unit, call })
+        let call = call_of(&library.universe, &unit, place, &self.function, &self.args)?;
+        Ok(Ready { library, unit, call: Call { limit, ..call } })
     }
 
     async fn call(self) -> Result<ExitCode, CliError> {

@@ -1,20 +1,17 @@
 //! `juno contract repl`: contracts tried by hand, on a ledger in memory.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
-use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use rustyline::{CompletionType, Config, Editor};
 
 use super::local::{Local, WORDS};
-use super::test::read;
+use super::source;
+use crate::cli::words::Words;
 use crate::cli::{CliError, style};
 use crate::config::generate_key;
 
@@ -30,7 +27,7 @@ pub(crate) struct Repl {
 impl Repl {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
         let key = || generate_key().map_err(CliError::from);
-        let mut local = Local::new(&read(&self.files)?, key)?;
+        let mut local = Local::new(&source::contracts(&self.files)?, key)?;
         let config = Config::builder().completion_type(CompletionType::List).history_ignore_space(true);
         let config = config.max_history_size(HISTORY_MAX)?.build();
         let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config)?;
@@ -41,7 +38,7 @@ impl Repl {
         }
         println!("A ledger in memory. `help` explains, `quit` ends.");
         loop {
-            editor.set_helper(Some(Words(local.names())));
+            editor.set_helper(Some(Words { names: local.names(), complete }));
             let plain = format!("local {}>> ", local.prompt());
             let coloured = style::paint(style::PROMPT, &plain);
             match editor.readline(&(plain.as_str(), coloured.as_str())) {
@@ -68,28 +65,6 @@ impl Repl {
             eprintln!("the history was not kept: {e}");
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Completes commands, and names within them.
-struct Words(BTreeSet<String>);
-
-impl Helper for Words {}
-impl Highlighter for Words {
-    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        Cow::Owned(style::paint(style::FAINT, hint))
-    }
-}
-impl Hinter for Words {
-    type Hint = String;
-}
-impl rustyline::validate::Validator for Words {}
-
-impl Completer for Words {
-    type Candidate = String;
-
-    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(complete(&self.0, &line[..pos]))
     }
 }
 

@@ -6,7 +6,7 @@ use hopper::ir::{Module, ModuleId, Proofs};
 use hopper::library::Library;
 use hopper::verify;
 use hopperc::diagnostic::{SourceFile, render};
-use hopperc::front::{Cost, compile, costs};
+use hopperc::front::{Cost, Heading, compile, costs, heading};
 use hopperc::{asm, elaborate};
 
 use crate::cli::CliError;
@@ -25,28 +25,36 @@ pub(crate) fn mentioned(text: &str) -> Vec<ModuleId> {
     text.split('#').skip(1).filter_map(id).collect()
 }
 
-/// The names of the modules that a contract imports without an id.
-pub(crate) fn imported(text: &str) -> Vec<String> {
-    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("import "));
-    let name = |line: &str| {
-        let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(line.len());
-        line[..end].to_owned()
-    };
-    lines.filter(|line| !line.contains('#')).map(name).collect()
+/// The name of a file's module, and those that it imports without an id: textual IR names all by id.
+pub(crate) fn heading_of(file: &SourceFile) -> Heading {
+    let heading = heading(&file.text);
+    if is_ir(file) { Heading { imports: Vec::new(), ..heading } } else { heading }
 }
 
-/// Reads the files.
+/// Reads contracts, and modules as textual IR.
 ///
 /// # Errors
-/// If one cannot be read, or has an ending that says it is no module.
+/// Which file cannot be read, or has another ending.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    read_as(paths, &["hop", "hir"], "expected a contract (.hop) or textual IR (.hir)")
+}
+
+/// Reads contracts.
+///
+/// # Errors
+/// Which file cannot be read, or is no contract.
+pub(crate) fn contracts(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
+    read_as(paths, &["hop"], "expected a contract, with the ending .hop")
+}
+
+fn read_as(paths: &[PathBuf], endings: &[&str], expected: &str) -> Result<Vec<SourceFile>, CliError> {
     let one = |path: &PathBuf| {
-        if !path.extension().is_some_and(|e| e == "hop" || e == "hir") {
-            let why = "expected a contract (.hop) or textual IR (.hir)";
-            return Err(CliError::new(format!("{}: {why}", path.display())));
+        let name = path.display().to_string();
+        if !path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending)) {
+            return Err(CliError::new(format!("{name}: {expected}")));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::new(format!("{}: {e}", path.display())))?;
-        Ok(SourceFile { name: path.display().to_string(), text })
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::new(format!("{name}: {e}")))?;
+        Ok(SourceFile { name, text })
     };
     paths.iter().map(one).collect()
 }
@@ -86,9 +94,15 @@ mod tests {
     fn what_a_text_names_is_found() {
         let id = "ab".repeat(32);
         let text =
-            format!("module m\nreplaces #{id}\nimport a = #{id}\nimport bank.cash (Coin)\n import x.y\n# #12 #ä");
+            format!("module m\nreplaces #{id}\nimport a = #{id}\nimport bank.cash (Coin)\n import x.y\n-- #12 #ä");
         assert_eq!(mentioned(&text), vec![ModuleId(id.parse().unwrap()); 2]);
-        assert_eq!(imported(&text), ["bank.cash", "x.y"]);
+        let file = |ending: &str| SourceFile { name: format!("m.{ending}"), text: text.clone() };
+        let heading = |name: &str, imports: &[&str]| Heading {
+            name: name.to_owned(),
+            imports: imports.iter().map(|i| (*i).to_owned()).collect(),
+        };
+        assert_eq!(heading_of(&file("hop")), heading("m", &["bank.cash", "x.y"]));
+        assert_eq!(heading_of(&file("hir")), heading("m", &[]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use hopperc::diagnostic::{SourceFile, render};
 use hopperc::testing::{self, Report, Test};
 use ledger::cash;
 
-use super::cost_text;
+use super::{cost_text, source};
 use crate::cli::{CliError, REFUSED, style};
 
 #[derive(Args)]
@@ -28,28 +28,12 @@ pub(crate) struct RunTests {
     brief: bool,
 }
 
-/// Reads contracts.
-///
-/// # Errors
-/// Which file cannot be read, or is no contract.
-pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<SourceFile>, CliError> {
-    let one = |path: &PathBuf| {
-        let name = path.display().to_string();
-        if path.extension().is_none_or(|e| e != "hop") {
-            return Err(CliError::new(format!("{name}: expected a contract, with the ending .hop")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::new(format!("{name}: {e}")))?;
-        Ok(SourceFile { name, text })
-    };
-    files.iter().map(one).collect()
-}
-
 impl RunTests {
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
-        let sources = read(&self.files)?;
+        let sources = source::contracts(&self.files)?;
         let wanted = |name: &str| self.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
         // The ledger's money, unless the files bring a module of that name.
-        let own = |s: &SourceFile| s.text.lines().any(|line| line.trim() == "module bank.cash");
+        let own = |s: &SourceFile| source::heading_of(s).name == cash::unit().module.name.as_str();
         let library = if sources.iter().any(own) { Library::default() } else { cash::library() };
         let report = match testing::run(&sources, &library, &wanted) {
             Ok(report) => report,

@@ -2,7 +2,6 @@
 
 use hopper::ir::ModuleId;
 use hopper::library::Library;
-use hopper::value;
 use hopperc::diagnostic::{SourceFile, render};
 use hopperc::front::compile;
 use ledger::request::{Call, Deployment, Request};
@@ -11,6 +10,7 @@ use wire::{Decode, Encode, Hash, Name, Receipt};
 
 use super::stage::Stage;
 use super::{ensure, say, step};
+use crate::cli::contract::call_of;
 use crate::cli::{CliError, diff};
 
 /// The library's contracts that the demo runs.
@@ -37,15 +37,7 @@ impl Contracts {
         let unit = unit.ok_or_else(|| CliError::new(format!("no module {module}")))?;
         let place = unit.module.functions.iter().position(|f| f.name.as_str() == action);
         let place = place.ok_or_else(|| CliError::new(format!("no action {action}")))?;
-        let info = &unit.functions[place];
-        ensure(info.params.len() == args.len(), &format!("{action} takes {} arguments", info.params.len()))?;
-        let mut bytes = Vec::new();
-        for (ty, text) in info.params.iter().zip(args) {
-            let read = hopperc::literal::read(&self.library.universe, *ty, text);
-            value::encode(&self.library.universe, *ty, &read.map_err(CliError::new)?, &mut bytes);
-        }
-        let function = u16::try_from(place).map_err(|_| CliError::new("too many actions"))?;
-        Ok(Call { module: unit.id, function, args: bytes, limit: None, scopes: Vec::new() })
+        call_of(&self.library.universe, unit, place, action, args)
     }
 
     /// Calls an action that must take effect.

@@ -27,6 +27,7 @@ use crate::node::options::ReadAccess;
 use crate::node::submit::Submitter;
 use crate::node::thread::Stage;
 
+pub use answers::cost as cost_json;
 pub use error::ApiError;
 pub use server::serve;
 

@@ -215,7 +215,7 @@ impl<'c> Host<'c> {
                     // No further than to where it is too much.
                     let left = self.meter.left(unit.dimension);
                     let enough = (left / unit.times.max(1)).saturating_add(1).saturating_mul(unit.per);
-                    natives::size_up_to(self.universe, ty, value, enough)
+                    value::size_up_to(self.universe, ty, value, enough)
                 }
                 _ => value.length().unwrap_or(0) as u64,
             };
@@ -226,7 +226,7 @@ impl<'c> Host<'c> {
 
     /// The size of something that is to be kept.
     fn stored_size(&self, ty: Ty, value: &Value) -> Result<u64, Fault> {
-        let size = natives::size_up_to(self.universe, ty, value, limits::VALUE_BYTES_MAX);
+        let size = value::size_up_to(self.universe, ty, value, limits::VALUE_BYTES_MAX);
         if size > limits::VALUE_BYTES_MAX { Err(Fault::TooLong) } else { Ok(size) }
     }
 
@@ -531,7 +531,7 @@ impl<'c> Host<'c> {
         self.meter.charge_one(dimension::STEPS, 1 + fields.len() as u64)?;
         for (field, arg) in fields.iter().zip(args.clone()) {
             let left = self.meter.left(dimension::STEPS).saturating_add(1).saturating_mul(16);
-            let size = natives::size_up_to(self.universe, unit.types[usize::from(field.ty)], arg, left);
+            let size = value::size_up_to(self.universe, unit.types[usize::from(field.ty)], arg, left);
             self.meter.charge_one(dimension::STEPS, size.div_ceil(16))?;
         }
         Ok(self.raise(unit, error, args))

@@ -268,74 +268,6 @@ pub fn at<'v>(vars: &'v [Value], place: &Place) -> &'v Value {
     vars[usize::from(place.var)].at(&place.path).expect("the verifier looked where the place leads")
 }
 
-// ---- sizes
-
-/// The length of a value's canonical bytes if it is at most `max`, or some number above. Unlike [`crate::value::size`] it stops
-/// there: values share their parts, so a small one may have very many bytes.
-pub fn size_up_to(universe: &Universe, ty: Ty, value: &Value, max: u64) -> u64 {
-    let info = universe.info(ty);
-    if info.fixed {
-        return info.bytes_max;
-    }
-    match value {
-        // The usual ones at once.
-        Value::Text(t) => return 4 + t.len() as u64,
-        Value::Bytes(b) => return 4 + b.len() as u64,
-        Value::Party(name) => return 4 + name.as_str().len() as u64,
-        _ => {}
-    }
-    let mut sum: u64 = 0;
-    let mut todo = vec![(ty, value)];
-    while let Some((ty, value)) = todo.pop() {
-        let info = universe.info(ty);
-        if info.fixed {
-            sum = sum.saturating_add(info.bytes_max);
-            continue;
-        }
-        match (&info.kind, value) {
-            (Kind::Text(_), Value::Text(t)) => sum += 4 + t.len() as u64,
-            (Kind::Bytes(_), Value::Bytes(b)) => sum += 4 + b.len() as u64,
-            (Kind::Party, Value::Party(name)) => sum += 4 + name.as_str().len() as u64,
-            (Kind::Option(of), Value::Variant(_, fields)) => {
-                sum += 1;
-                todo.extend(fields.iter().map(|v| (*of, v)));
-            }
-            (Kind::Enum(_, _, variants), Value::Variant(variant, fields)) => {
-                sum += 2;
-                todo.extend(variants[usize::from(*variant)].fields.iter().map(|f| f.1).zip(fields.iter()));
-            }
-            (Kind::List(of, _), Value::List(items)) => {
-                let each = universe.info(*of);
-                sum += 4;
-                if each.fixed {
-                    sum = sum.saturating_add(each.bytes_max.saturating_mul(items.len() as u64));
-                } else if sum.saturating_add(items.len() as u64) > max {
-                    // Each has a byte at least.
-                    return sum + items.len() as u64;
-                } else {
-                    todo.extend(items.iter().map(|v| (*of, v)));
-                }
-            }
-            (Kind::Map(key, of, _), Value::Map(entries)) => {
-                sum += 4;
-                for (k, v) in entries.iter() {
-                    todo.push((*key, k));
-                    todo.push((*of, v));
-                }
-            }
-            (Kind::Tuple(types), Value::Fields(fields)) => todo.extend(types.iter().copied().zip(fields.iter())),
-            (Kind::Record(_, shape) | Kind::Asset { shape, .. }, Value::Fields(fields)) => {
-                todo.extend(shape.fields.iter().map(|f| f.1).zip(fields.iter()));
-            }
-            (kind, value) => unreachable!("{value:?} is no value of {kind:?}"),
-        }
-        if sum > max {
-            return sum;
-        }
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -502,6 +434,6 @@ mod tests {
             value = Value::List(Arc::new(vec![value; 1000]));
         }
         // 1000^10 elements, were they walked through.
-        assert!(size_up_to(&universe, ty, &value, 65_536) > 65_536);
+        assert!(crate::value::size_up_to(&universe, ty, &value, 65_536) > 65_536);
     }
 }

@@ -84,7 +84,7 @@ mod print;
 mod tests;
 mod typing;
 
-use hopper::ir::{Module, ModuleId};
+use hopper::ir::{Label, Module, ModuleId, Upgrade};
 use thiserror::Error;
 
 /// Why a text is no module.
@@ -97,6 +97,28 @@ pub struct AsmError {
     pub column: usize,
     /// What was expected, and what to write.
     pub message: String,
+}
+
+/// A module with a name and nothing in it.
+pub(crate) fn blank(name: Label) -> Module {
+    Module {
+        name,
+        replaces: None,
+        imports: Vec::new(),
+        roles: Vec::new(),
+        governance: Vec::new(),
+        upgrade: Upgrade::Immutable,
+        types: Vec::new(),
+        constants: Vec::new(),
+        records: Vec::new(),
+        enums: Vec::new(),
+        assets: Vec::new(),
+        tables: Vec::new(),
+        protocols: Vec::new(),
+        errors: Vec::new(),
+        events: Vec::new(),
+        functions: Vec::new(),
+    }
 }
 
 /// Puts a module together from its text. Declarations of imports are not known: they have numbers only.

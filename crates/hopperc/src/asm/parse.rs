@@ -10,10 +10,10 @@ use hopper::ir::{
     Monomial, Move, Place, Prop, Protocol, Record, Ref, Signal, State, Table, Type, TypeIx, Upgrade, Variant,
 };
 
-use super::AsmError;
 use super::lex::{Tok, Token, lex};
 use super::literal::{self, Literal};
 use super::typing::{Env, Sort, Typ};
+use super::{AsmError, blank};
 
 pub(super) type Result<T> = std::result::Result<T, AsmError>;
 
@@ -134,24 +134,8 @@ pub(super) struct Asm {
 /// Puts a module together.
 pub(super) fn assemble(text: &str, known: &dyn Fn(&ModuleId) -> Option<Module>) -> Result<Module> {
     let toks = lex(text)?;
-    let module = Module {
-        name: Label::new("module").map_err(|e| AsmError { line: 1, column: 1, message: e.to_string() })?,
-        replaces: None,
-        imports: Vec::new(),
-        roles: Vec::new(),
-        governance: Vec::new(),
-        upgrade: Upgrade::Immutable,
-        types: Vec::new(),
-        constants: Vec::new(),
-        records: Vec::new(),
-        enums: Vec::new(),
-        assets: Vec::new(),
-        tables: Vec::new(),
-        protocols: Vec::new(),
-        errors: Vec::new(),
-        events: Vec::new(),
-        functions: Vec::new(),
-    };
+    let name = Label::new("module").map_err(|e| AsmError { line: 1, column: 1, message: e.to_string() })?;
+    let module = blank(name);
     let mut asm = Asm {
         toks,
         pos: 0,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hopper::ir::{Asset, Enum, GuardNode, Module, Protocol, Record, Signal, State, Table, Upgrade, Variant, limits};
+use hopper::ir::{Asset, Enum, GuardNode, Protocol, Record, Signal, State, Table, Upgrade, Variant, limits};
 
 use super::module::{Front, R, duration};
 use super::props::{Names, Val};
@@ -484,26 +484,4 @@ pub(super) fn roles(root: &Node) -> BTreeSet<String> {
     let tokens = tokens.filter(|t| t.kind() == K::Role);
     let outside = tokens.filter(|t| !t.parent_ancestors().any(|n| n.kind() == K::TestItem));
     outside.map(|t| t.text().trim_start_matches('@').to_owned()).collect()
-}
-
-/// A module with a name and nothing in it.
-pub(super) fn blank(name: hopper::ir::Label) -> Module {
-    Module {
-        name,
-        replaces: None,
-        imports: Vec::new(),
-        roles: Vec::new(),
-        governance: Vec::new(),
-        upgrade: Upgrade::Immutable,
-        types: Vec::new(),
-        constants: Vec::new(),
-        records: Vec::new(),
-        enums: Vec::new(),
-        assets: Vec::new(),
-        tables: Vec::new(),
-        protocols: Vec::new(),
-        errors: Vec::new(),
-        events: Vec::new(),
-        functions: Vec::new(),
-    }
 }

@@ -33,10 +33,11 @@ use hopper::verify::deploy;
 pub use cost::{Cost, costs};
 pub use outline::outline;
 
+use crate::asm::blank;
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::syntax::SyntaxKind as K;
 use crate::syntax::{Node, ast, parse};
-use declare::{blank, roles};
+use declare::roles;
 use explain::explain;
 use module::Front;
 pub(crate) use module::duration;
@@ -70,6 +71,22 @@ pub struct Compiled {
     /// Where its text gives names to values in bodies, in bytes, and the types of these values. One place may come several times: a
     /// block that stands for several variants is read for each.
     pub bindings: Vec<(std::ops::Range<usize>, String)>,
+}
+
+/// What a file says of itself before it is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// The module's name.
+    pub name: String,
+    /// The modules that it imports by name alone; those with an id are pinned.
+    pub imports: Vec<String>,
+}
+
+/// Reads the heading of a file, right or wrong.
+pub fn heading(text: &str) -> Heading {
+    let root = parse(text).root();
+    let unpinned = imports(&root).into_iter().filter(|import| import.id.is_none());
+    Heading { name: name_of(&root), imports: unpinned.map(|import| import.name).collect() }
 }
 
 /// Compiles files, one module each. A file may import another of them, whatever the order, or a module of the library.

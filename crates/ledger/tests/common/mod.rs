@@ -1,8 +1,12 @@
 //! A ledger with known keys, and commands for it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use hopper::ir::{Module, ModuleId};
+use hopper::library::Library;
+use hopperc::{asm, elaborate};
 use ledger::operation::Transfer;
-use ledger::{Amount, BlockResult, Classic, Code, Ledger, Operation};
+use ledger::request::Deployment;
+use ledger::{Amount, BlockResult, Classic, Code, Ledger, Operation, cash};
 use wire::{
     ClusterId, Command, Encode, FaultModel, Genesis, Guard, Height, Index, Name, NodeId, Parameters, PublicKey,
     SecretKey, SignedCommand, Time, VerifiedCommand, Voter,
@@ -86,6 +90,16 @@ pub fn one(ledger: &mut Ledger, command: VerifiedCommand) -> (Code, String) {
     (Code::of(outcome.code).expect("a listed code"), outcome.text)
 }
 
+/// A module from textual IR, in which `CASH` is the id of the ledger's money, with its proofs.
+pub fn assembled(library: &Library, text: &str) -> (Module, Deployment) {
+    let text = text.replace("CASH", &cash::id().0.to_string());
+    let known = |id: &ModuleId| library.units.get(id).map(|u| u.module.clone());
+    let module = asm::assemble_with(&text, &known).unwrap_or_else(|e| panic!("{e}"));
+    let proofs = elaborate::elaborate(library, &module).unwrap_or_else(|e| panic!("{e}"));
+    let deployment = Deployment { module: module.to_bytes(), proofs: proofs.to_bytes(), roles: Vec::new() };
+    (module, deployment)
+}
+
 /// A ledger driver that numbers commands itself.
 pub struct Bench {
     pub ledger: Ledger,
@@ -124,6 +138,10 @@ impl Bench {
         assert_eq!(state.notes(), self.ledger.state().notes());
         assert_eq!(state.supply(), self.ledger.state().supply());
         why
+    }
+
+    pub fn library(&self) -> Library {
+        self.ledger.state().code().library().clone()
     }
 
     pub fn balance(&self, account: &str) -> String {
